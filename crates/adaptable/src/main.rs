@@ -1,0 +1,3 @@
+//! The `adaptable` program: client commands everywhere, `serve` on Linux.
+
+fn main() {}

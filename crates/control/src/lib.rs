@@ -1,0 +1,1 @@
+//! The use cases (deploy, roll back, pause ...), reconciliation and garbage collection.

@@ -1,0 +1,1 @@
+//! Listeners, TLS, routing, waiting room, balancing; knows no store.

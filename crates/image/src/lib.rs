@@ -1,0 +1,1 @@
+//! OCI images on disk: layout, layers, configuration, garbage collection by reference.

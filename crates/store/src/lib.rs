@@ -1,0 +1,1 @@
+//! The platform's own state, in SQLite; the home of all SQL.
