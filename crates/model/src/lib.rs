@@ -1,1 +1,14 @@
 //! Names, settings, states and pure decisions: no I/O, no clock, no async.
+
+pub mod deployment;
+pub mod environment;
+pub mod idle;
+pub mod names;
+pub mod resources;
+pub mod settings;
+
+pub use deployment::{DeploymentState, Step, StepState};
+pub use environment::EnvName;
+pub use names::{AppName, DeploymentNumber, NameError, RevisionNumber};
+pub use resources::Resources;
+pub use settings::{DatabaseType, Settings, Violation};
