@@ -1,1 +1,7 @@
 //! From a source tree to an image: recognise, plan, run.
+
+pub mod key;
+pub mod plan;
+pub mod tree;
+
+pub use plan::Plan;
