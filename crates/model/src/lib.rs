@@ -5,10 +5,12 @@ pub mod environment;
 pub mod idle;
 pub mod names;
 pub mod resources;
+pub mod revision;
 pub mod settings;
 
 pub use deployment::{DeploymentState, Step, StepState};
 pub use environment::EnvName;
 pub use names::{AppName, DeploymentNumber, NameError, RevisionNumber};
 pub use resources::Resources;
+pub use revision::{Commit, RevisionSpec};
 pub use settings::{DatabaseType, Settings, Violation};

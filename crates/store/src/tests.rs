@@ -1,0 +1,166 @@
+//! Tests of the store against a real database file.
+
+use model::{AppName, Commit, DeploymentState, EnvName, Resources, RevisionNumber, RevisionSpec, Settings, Step, StepState};
+
+use super::*;
+
+fn open(directory: &Path) -> Store {
+    Store::open(&directory.join("adaptable.db"), Sealer::load(&directory.join("secret.key"), true).expect("key")).expect("store")
+}
+
+fn name(text: &str) -> AppName {
+    AppName::parse(text).expect("a name")
+}
+
+fn spec(image: &str) -> RevisionSpec {
+    RevisionSpec {
+        image: image.to_owned(),
+        layers: vec!["base".to_owned()],
+        args: vec!["app".to_owned()],
+        start_command: "app".to_owned(),
+        release: None,
+        image_env: Vec::new(),
+        environment: [(EnvName::parse("KEY").expect("a name"), "hunter2-secret".to_owned())].into(),
+        resources: Resources::default(),
+        template: "flask".to_owned(),
+        idle_timeout: None,
+        commit: Some(Commit { id: "abc".to_owned(), ..Commit::default() }),
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_reopening_and_secrets_are_sealed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let mut settings = Settings::default();
+    settings.set_environment([(EnvName::parse("KEY").expect("a name"), "hunter2-secret".to_owned())]);
+    store
+        .write_now(|tx| {
+            let app = tx.create_app(&name("shop"), &settings, 1)?;
+            let number = tx.create_revision(app.id, &spec("sha256:1"), 2)?;
+            tx.set_live(app.id, number)
+        })
+        .expect("written");
+    drop(store);
+    let store = open(directory.path());
+    let app = store.read_now(|tx| tx.app(&name("shop"))).expect("read").expect("there");
+    assert_eq!((app.slot, app.live), (1, Some(RevisionNumber(1))));
+    assert_eq!(app.settings, settings);
+    let revision = store.read_now(|tx| tx.revision(app.id, RevisionNumber(1))).expect("read").expect("there");
+    assert_eq!(revision.spec, spec("sha256:1"));
+    drop(store);
+    for entry in std::fs::read_dir(directory.path()).expect("listing") {
+        let bytes = std::fs::read(entry.expect("entry").path()).expect("bytes");
+        assert!(!bytes.windows(14).any(|window| window == b"hunter2-secret"), "a secret lies in the clear");
+    }
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    open(directory.path()).write_now(|tx| tx.create_app(&name("shop"), &Settings::default(), 1)).expect("written");
+    std::fs::write(directory.path().join("secret.key"), [7_u8; 32]).expect("another key");
+    let error = open(directory.path()).read_now(|tx| tx.app(&name("shop"))).expect_err("fails closed");
+    assert!(matches!(error, StoreError::Seal(SealError::Open(_))), "{error}");
+}
+
+#[test]
+fn names_and_slots_are_unique_and_slots_are_reused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    store
+        .write_now(|tx| {
+            let first = tx.create_app(&name("a"), &Settings::default(), 1)?;
+            assert_eq!(tx.create_app(&name("b"), &Settings::default(), 1)?.slot, 2);
+            assert!(matches!(tx.create_app(&name("b"), &Settings::default(), 1), Err(StoreError::NameTaken(_))));
+            tx.delete_app(first.id)?;
+            assert_eq!(tx.create_app(&name("c"), &Settings::default(), 1)?.slot, 1);
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn a_deployment_ends_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    store
+        .write_now(|tx| {
+            let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
+            let new = NewDeployment { kind: DeploymentKind::Source, request: &"x", commit_id: None };
+            let number = tx.create_deployment(app.id, &new, 10)?;
+            assert_eq!(tx.open_deployments()?.len(), 1);
+            tx.start_deployment(app.id, number, 11)?;
+            tx.start_step(app.id, number, Step::Source, 11)?;
+            tx.end_step(app.id, number, Step::Source, StepState::Done, 0.5)?;
+            tx.start_step(app.id, number, Step::Plan, 1000)?;
+            let failed = DeploymentEnd { state: DeploymentState::Failed, code: None, error: Some("no".to_owned()), help: None };
+            tx.end_deployment(app.id, number, &failed, 3000)?;
+            let again = tx.end_deployment(app.id, number, &failed, 3000);
+            assert!(matches!(again, Err(StoreError::Transition { .. })));
+            let found = tx.deployment(app.id, number)?.expect("there");
+            let steps: Vec<_> = found.steps.iter().map(|row| (row.step, row.state, row.seconds)).collect();
+            assert_eq!(
+                steps,
+                [(Step::Source, StepState::Done, Some(0.5)), (Step::Plan, StepState::Failed, Some(2.0))],
+                "a step under way ends with its deployment"
+            );
+            assert_eq!(tx.deployment_request::<String>(app.id, number)?.as_deref(), Some("x"));
+            assert!(tx.open_deployments()?.is_empty());
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn retention_keeps_the_newest_and_the_live_revision_and_never_reuses_a_number() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    store
+        .write_now(|tx| {
+            let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
+            for _ in 0..15 {
+                tx.create_revision(app.id, &spec("sha256:1"), 1)?;
+            }
+            tx.set_live(app.id, RevisionNumber(2))?;
+            assert_eq!(tx.prune_revisions(app.id, 10)?, 4);
+            let numbers: Vec<_> = tx.revisions(app.id)?.iter().map(|revision| revision.number.0).collect();
+            assert_eq!(numbers, [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 2]);
+            assert_eq!(tx.create_revision(app.id, &spec("sha256:1"), 1)?, RevisionNumber(16));
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn a_token_opens_what_it_was_made_for_until_it_is_revoked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    store
+        .write_now(|tx| {
+            let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
+            let (id, all) = tx.create_token("ci", None, 1)?;
+            let (_, one) = tx.create_token("ci", Some(app.id), 1)?;
+            assert_eq!(tx.token_scope(&all)?, Some(TokenScope::Platform));
+            assert_eq!(tx.token_scope(&one)?, Some(TokenScope::App(name("a"))));
+            assert_eq!(tx.token_scope("adpt_0")?, None);
+            assert!(tx.delete_token(id)?);
+            assert_eq!(tx.token_scope(&all)?, None);
+            tx.delete_app(app.id)?;
+            assert_eq!(tx.token_scope(&one)?, None, "an app's tokens go with it");
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn a_failed_piece_of_work_leaves_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let result = store.write_now(|tx| {
+        tx.create_app(&name("a"), &Settings::default(), 1)?;
+        tx.create_app(&name("a"), &Settings::default(), 1)
+    });
+    assert!(result.is_err());
+    assert!(store.read_now(|tx| tx.apps()).expect("read").is_empty());
+}

@@ -1,0 +1,106 @@
+//! Tokens: a random text handed out once, kept as its hash.
+
+use model::AppName;
+use rand::RngCore;
+use rusqlite::{OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{AppId, StoreError, Tx, word};
+
+/// What every token begins with, so that scanners for leaked secrets know one.
+const PREFIX: &str = "adpt_";
+
+/// A token as it is listed: never the text itself.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its number.
+    pub id: i64,
+    /// What it was called.
+    pub name: String,
+    /// The one app that it opens; `None` for the whole platform.
+    pub app: Option<AppName>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was last used.
+    pub used_at: Option<i64>,
+}
+
+/// What a token opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenScope {
+    /// Everything.
+    Platform,
+    /// One app.
+    App(AppName),
+}
+
+// 256 random bits can't be guessed, so a plain hash protects them; a slow one would only slow each request.
+fn hash(text: &str) -> Vec<u8> {
+    Sha256::digest(text.as_bytes()).to_vec()
+}
+
+impl Tx<'_> {
+    /// Makes a token and returns its text, this once.
+    pub fn create_token(&self, name: &str, app: Option<AppId>, now: i64) -> Result<(i64, Zeroizing<String>), StoreError> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        rand::rng().fill_bytes(bytes.as_mut());
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 64));
+        text.push_str(PREFIX);
+        for byte in bytes.iter() {
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(u32::from(digit), 16).expect("a half byte is a digit"));
+            }
+        }
+        self.db.execute(
+            "insert into token (name, app, hash, created_at) values (?, ?, ?, ?)",
+            params![name, app.map(|app| app.0), hash(&text), now],
+        )?;
+        Ok((self.db.last_insert_rowid(), text))
+    }
+
+    /// What the token opens; `None` where it is unknown. Looked up by its hash, so no comparison leaks its text.
+    pub fn token_scope(&self, text: &str) -> Result<Option<TokenScope>, StoreError> {
+        let found = self
+            .db
+            .query_row(
+                "select token.app is null, app.name from token left join app on app.id = token.app where hash = ?",
+                [hash(text)],
+                |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?)),
+            )
+            .optional()?;
+        match found {
+            None => Ok(None),
+            Some((true, _)) => Ok(Some(TokenScope::Platform)),
+            Some((false, name)) => {
+                let name = name.unwrap_or_default();
+                Ok(Some(TokenScope::App(word("app.name", &name, |text| AppName::parse(text).ok())?)))
+            }
+        }
+    }
+
+    /// Every token, oldest first.
+    pub fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        let mut statement = self.db.prepare(
+            "select token.id, token.name, app.name, token.created_at, token.used_at
+             from token left join app on app.id = token.app order by token.id",
+        )?;
+        let rows = statement
+            .query_map([], |row| {
+                let app: Option<String> = row.get(2)?;
+                Ok((app, Token { id: row.get(0)?, name: row.get(1)?, app: None, created_at: row.get(3)?, used_at: row.get(4)? }))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(app, token)| {
+                let app = app.map(|name| word("app.name", &name, |text| AppName::parse(text).ok())).transpose()?;
+                Ok(Token { app, ..token })
+            })
+            .collect()
+    }
+
+    /// Revokes a token; says whether there was one.
+    pub fn delete_token(&self, id: i64) -> Result<bool, StoreError> {
+        Ok(self.db.execute("delete from token where id = ?", [id])? > 0)
+    }
+}
