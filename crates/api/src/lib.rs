@@ -1,1 +1,36 @@
 //! Wire types of the platform's HTTP API and the typed client that the command line uses.
+//!
+//! Everything lies under [`PREFIX`] and is JSON. Times are RFC 3339 in UTC, durations seconds, sizes bytes. An answer that is not a
+//! success has an [`ErrorDocument`] as its body. Lists that grow while they are read (`events`, `logs`) are NDJSON: one object a line,
+//! and an empty line now and then that only shows that the connection lives.
+
+pub mod apps;
+pub mod deployments;
+pub mod error;
+pub mod logs;
+pub mod platform;
+pub mod tokens;
+
+pub use apps::{
+    AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary, RollbackRequest,
+    ScalePatch, SettingsChanged,
+};
+pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
+pub use error::{ErrorBody, ErrorCode, ErrorDocument};
+pub use logs::{LogLine, LogQuery, Stream};
+pub use platform::{Check, CheckState, DoctorReport, Platform};
+pub use tokens::{CreatedToken, NewToken, TokenSummary};
+
+/// Where the API lies below the platform's address.
+pub const PREFIX: &str = "/api/v1";
+
+/// The content type of a tar archive.
+pub const TAR: &str = "application/x-tar";
+/// The content type of a tar archive compressed by Zstandard.
+pub const ZSTD: &str = "application/zstd";
+/// The content type of a stream of objects, one a line.
+pub const NDJSON: &str = "application/x-ndjson";
+/// The content type of YAML.
+pub const YAML: &str = "application/yaml";
+/// The content type of JSON.
+pub const JSON: &str = "application/json";

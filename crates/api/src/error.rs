@@ -1,0 +1,211 @@
+//! The error document: a stable code, a message and what to do, and the exit code of the command line that follows from the code.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, as a word that scripts may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// A request, a flag or an argument that can't be understood.
+    BadRequest,
+    /// A settings document with violations; the message names each.
+    InvalidSettings,
+    /// No valid token was given.
+    Unauthorized,
+    /// The token is valid, but not for this.
+    Forbidden,
+    /// There is no such app.
+    AppNotFound,
+    /// The app has no such deployment.
+    DeploymentNotFound,
+    /// The app has no such revision, or its image is gone.
+    RevisionNotFound,
+    /// There is no such token.
+    TokenNotFound,
+    /// The upload named in a deployment is not (or no longer) there.
+    UploadNotFound,
+    /// There is nothing at this address.
+    NotFound,
+    /// This method is not for this address.
+    MethodNotAllowed,
+    /// What was asked contradicts what is there.
+    Conflict,
+    /// The source is above the limits of size or number of files.
+    SourceTooLarge,
+    /// The source holds what is refused: a link out of the tree, a device, a path with `..`.
+    SourceRefused,
+    /// Nothing in the source was recognised, or it can't be planned.
+    PlanFailed,
+    /// Building the image failed.
+    BuildFailed,
+    /// The release command failed.
+    ReleaseFailed,
+    /// The new revision did not come to accept connections.
+    StartFailed,
+    /// The deployment was cancelled.
+    Cancelled,
+    /// A newer deployment took its place.
+    Superseded,
+    /// The platform ended in the middle of it.
+    Interrupted,
+    /// Too many requests.
+    RateLimited,
+    /// The platform is starting, or about to stop.
+    Unavailable,
+    /// No platform answers (said by the client alone).
+    NoPlatform,
+    /// Something of the client's machine failed: a file, a program, the network (said by the client alone).
+    Client,
+    /// A mistake of the platform.
+    Internal,
+    /// A code that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ErrorCode {
+    /// The word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::InvalidSettings => "invalid_settings",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::AppNotFound => "app_not_found",
+            Self::DeploymentNotFound => "deployment_not_found",
+            Self::RevisionNotFound => "revision_not_found",
+            Self::TokenNotFound => "token_not_found",
+            Self::UploadNotFound => "upload_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
+            Self::SourceTooLarge => "source_too_large",
+            Self::SourceRefused => "source_refused",
+            Self::PlanFailed => "plan_failed",
+            Self::BuildFailed => "build_failed",
+            Self::ReleaseFailed => "release_failed",
+            Self::StartFailed => "start_failed",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Interrupted => "interrupted",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::NoPlatform => "no_platform",
+            Self::Client => "client",
+            Self::Internal => "internal",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The code of that word, for what is kept as text.
+    pub fn parse(text: &str) -> Self {
+        use serde::de::IntoDeserializer as _;
+        let word: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+        Self::deserialize(word).unwrap_or(Self::Unknown)
+    }
+
+    /// The HTTP status it goes out with. Codes of failed deployments are found inside of documents, not as answers.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::AppNotFound
+            | Self::DeploymentNotFound
+            | Self::RevisionNotFound
+            | Self::TokenNotFound
+            | Self::UploadNotFound
+            | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict | Self::Cancelled | Self::Superseded => 409,
+            Self::SourceTooLarge => 413,
+            Self::InvalidSettings
+            | Self::SourceRefused
+            | Self::PlanFailed
+            | Self::BuildFailed
+            | Self::ReleaseFailed
+            | Self::StartFailed => 422,
+            Self::RateLimited => 429,
+            Self::Unavailable | Self::NoPlatform => 503,
+            Self::Interrupted | Self::Client | Self::Internal | Self::Unknown => 500,
+        }
+    }
+
+    /// The exit code of the command line: 1 it failed, 2 bad usage, 3 no platform answers, 4 not allowed.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::BadRequest | Self::InvalidSettings => 2,
+            Self::NoPlatform | Self::Unavailable => 3,
+            Self::Unauthorized | Self::Forbidden => 4,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One error, for people and for scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ErrorBody {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What is wrong, in one line, without secrets.
+    pub message: String,
+    /// What to do; empty where there is nothing to say.
+    #[serde(default)]
+    pub help: String,
+}
+
+impl ErrorBody {
+    /// An error without advice.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: String::new() }
+    }
+
+    /// The same error with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    /// The error.
+    pub error: ErrorBody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_words_and_are_read_back() {
+        for code in [ErrorCode::BadRequest, ErrorCode::AppNotFound, ErrorCode::NoPlatform, ErrorCode::StartFailed] {
+            assert_eq!(serde_json::to_value(code).expect("plain data"), code.as_str());
+            assert_eq!(ErrorCode::parse(code.as_str()), code);
+        }
+        assert_eq!(ErrorCode::parse("of_tomorrow"), ErrorCode::Unknown);
+        let tomorrow: ErrorDocument =
+            serde_json::from_str(r#"{"error":{"code":"of_tomorrow","message":"m","more":1}}"#).expect("a newer platform's error");
+        assert_eq!(tomorrow.error.code, ErrorCode::Unknown);
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_contract() {
+        assert_eq!(ErrorCode::AppNotFound.exit_code(), 1);
+        assert_eq!(ErrorCode::InvalidSettings.exit_code(), 2);
+        assert_eq!(ErrorCode::NoPlatform.exit_code(), 3);
+        assert_eq!(ErrorCode::Unauthorized.exit_code(), 4);
+    }
+}

@@ -1,0 +1,48 @@
+//! Access tokens on the wire.
+
+use jiff::Timestamp;
+use model::AppName;
+use serde::{Deserialize, Serialize};
+
+/// Body of `POST /tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// A name for people.
+    pub name: String,
+    /// The only app it is for; all where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+}
+
+/// One entry of `GET /tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSummary {
+    /// Its id, by which it is revoked.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The only app it is for.
+    pub app: Option<AppName>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    #[serde(default)]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Answer to `POST /tokens`: the only time that the token itself is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedToken {
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub summary: TokenSummary,
+    /// The token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for CreatedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreatedToken").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
