@@ -140,6 +140,16 @@ pub enum EnvKind {
     Build,
 }
 
+impl EnvKind {
+    /// The word used in JSON and in queries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Build => "build",
+        }
+    }
+}
+
 /// Answer to `GET /apps/{app}/env?kind=run|build`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvVariables {

@@ -5,6 +5,7 @@
 //! and an empty line now and then that only shows that the connection lives.
 
 pub mod apps;
+pub mod client;
 pub mod deployments;
 pub mod error;
 pub mod logs;
@@ -15,6 +16,7 @@ pub use apps::{
     AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary, RollbackRequest,
     ScalePatch, SettingsChanged,
 };
+pub use client::{Client, ClientError};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
 pub use error::{ErrorBody, ErrorCode, ErrorDocument};
 pub use logs::{LogLine, LogQuery, Stream};

@@ -60,3 +60,44 @@ pub struct LogQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<u32>,
 }
+
+impl LogQuery {
+    /// The query as it stands in a URL, with its question mark; empty where it asks for nothing in particular.
+    pub fn to_text(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(since) = &self.since {
+            parts.push(format!("since={}", encode(since)));
+        }
+        if self.follow {
+            parts.push("follow=true".to_owned());
+        }
+        parts.extend(self.deployment.map(|number| format!("deployment={number}")));
+        parts.extend(self.lines.map(|lines| format!("lines={lines}")));
+        if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    }
+}
+
+/// Percent-encodes what is not plainly allowed in a query.
+fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_encoded() {
+        let query = LogQuery { since: Some("2026-01-01T00:00:00+01:00".to_owned()), follow: true, deployment: Some(3), lines: None };
+        assert_eq!(query.to_text(), "?since=2026-01-01T00:00:00%2B01:00&follow=true&deployment=3");
+        assert_eq!(LogQuery::default().to_text(), "");
+    }
+}

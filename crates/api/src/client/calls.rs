@@ -1,0 +1,169 @@
+//! The endpoints, one method each.
+
+use http::{HeaderValue, Method, header};
+use model::{AppName, DeploymentNumber, Settings};
+
+use super::{Client, ClientError, Lines, RequestBody, full};
+use crate::{
+    Accepted, AppStatus, AppSummary, CreatedToken, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables, Event,
+    LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, TokenSummary, Upload,
+};
+
+/// No body.
+const NOTHING: Option<&()> = None;
+
+impl Client {
+    /// Who answers.
+    pub async fn platform(&self) -> Result<Platform, ClientError> {
+        self.call(Method::GET, "/platform", NOTHING).await
+    }
+
+    /// The platform's own checks.
+    pub async fn doctor(&self) -> Result<DoctorReport, ClientError> {
+        self.call(Method::GET, "/doctor", NOTHING).await
+    }
+
+    /// The certificate of the platform's own authority, in PEM.
+    pub async fn authority(&self) -> Result<Vec<u8>, ClientError> {
+        let response = self.send(Method::GET, "/ca", NOTHING).await?;
+        Ok(self.bytes(response).await?.to_vec())
+    }
+
+    /// Sends a source: a tar archive ([`crate::TAR`]) or a compressed one ([`crate::ZSTD`]).
+    pub async fn upload(&self, content_type: &'static str, source: RequestBody) -> Result<Upload, ClientError> {
+        let mut request = self.request(Method::POST, "/uploads", source)?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        // How long it takes is a matter of the source's size, so it has no limit here.
+        let response = self.exchange(request, None).await?;
+        let response = self.success(response).await?;
+        self.document(response).await
+    }
+
+    /// Begins a deployment; creates the app at its first.
+    pub async fn deploy(&self, app: &AppName, request: &DeployRequest) -> Result<Accepted, ClientError> {
+        self.call(Method::POST, &format!("/apps/{app}/deployments"), Some(request)).await
+    }
+
+    /// The app's deployments, the newest first.
+    pub async fn deployments(&self, app: &AppName) -> Result<Vec<Deployment>, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/deployments"), NOTHING).await
+    }
+
+    /// One deployment.
+    pub async fn deployment(&self, app: &AppName, number: DeploymentNumber) -> Result<Deployment, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/deployments/{number}"), NOTHING).await
+    }
+
+    /// The deployment's events from that number on, to its end.
+    pub async fn events(&self, app: &AppName, number: DeploymentNumber, from: u64) -> Result<Lines<Event>, ClientError> {
+        let response = self.send(Method::GET, &format!("/apps/{app}/deployments/{number}/events?from={from}"), NOTHING).await?;
+        Ok(Lines::new(response.into_body(), self.place()))
+    }
+
+    /// Stops a deployment that has not ended.
+    pub async fn cancel(&self, app: &AppName, number: DeploymentNumber) -> Result<(), ClientError> {
+        self.send(Method::POST, &format!("/apps/{app}/deployments/{number}/cancel"), NOTHING).await.map(drop)
+    }
+
+    /// All apps.
+    pub async fn apps(&self) -> Result<Vec<AppSummary>, ClientError> {
+        self.call(Method::GET, "/apps", NOTHING).await
+    }
+
+    /// One app, with what runs of it.
+    pub async fn status(&self, app: &AppName) -> Result<AppStatus, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}"), NOTHING).await
+    }
+
+    /// Deletes an app with all that belongs to it.
+    pub async fn delete(&self, app: &AppName) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &format!("/apps/{app}"), NOTHING).await.map(drop)
+    }
+
+    /// The app's revisions, the newest first.
+    pub async fn revisions(&self, app: &AppName) -> Result<Vec<RevisionSummary>, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/revisions"), NOTHING).await
+    }
+
+    /// Serves an earlier revision again.
+    pub async fn rollback(&self, app: &AppName, request: &RollbackRequest) -> Result<Accepted, ClientError> {
+        self.call(Method::POST, &format!("/apps/{app}/rollback"), Some(request)).await
+    }
+
+    /// The app's log.
+    pub async fn logs(&self, app: &AppName, query: &LogQuery) -> Result<Lines<LogLine>, ClientError> {
+        let response = self.send(Method::GET, &format!("/apps/{app}/logs{}", query.to_text()), NOTHING).await?;
+        Ok(Lines::new(response.into_body(), self.place()))
+    }
+
+    /// The app's variables.
+    pub async fn env(&self, app: &AppName, kind: EnvKind) -> Result<EnvVariables, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/env?kind={}", kind.as_str()), NOTHING).await
+    }
+
+    /// Changes the app's variables.
+    pub async fn change_env(&self, app: &AppName, patch: &EnvPatch) -> Result<SettingsChanged, ClientError> {
+        self.call(Method::PATCH, &format!("/apps/{app}/env"), Some(patch)).await
+    }
+
+    /// The app's settings.
+    pub async fn settings(&self, app: &AppName) -> Result<Settings, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/settings"), NOTHING).await
+    }
+
+    /// The app's settings as the YAML text that people edit.
+    pub async fn settings_yaml(&self, app: &AppName) -> Result<String, ClientError> {
+        let mut request = self.request(Method::GET, &format!("/apps/{app}/settings"), full(Vec::new()))?;
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(crate::YAML));
+        let response = self.exchange(request, Some(super::PATIENCE)).await?;
+        let response = self.success(response).await?;
+        Ok(String::from_utf8_lossy(&self.bytes(response).await?).into_owned())
+    }
+
+    /// Replaces the app's settings by a document in YAML (JSON is YAML, too).
+    pub async fn apply_settings(&self, app: &AppName, yaml: String) -> Result<SettingsChanged, ClientError> {
+        let mut request = self.request(Method::PUT, &format!("/apps/{app}/settings"), full(yaml))?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(crate::YAML));
+        let response = self.exchange(request, Some(super::PATIENCE)).await?;
+        let response = self.success(response).await?;
+        self.document(response).await
+    }
+
+    /// Changes the app's resources and limits.
+    pub async fn scale(&self, app: &AppName, patch: &ScalePatch) -> Result<SettingsChanged, ClientError> {
+        self.call(Method::PATCH, &format!("/apps/{app}/scale"), Some(patch)).await
+    }
+
+    /// Stops the app's instances and answers 503 from now on.
+    pub async fn pause(&self, app: &AppName) -> Result<AppSummary, ClientError> {
+        self.call(Method::POST, &format!("/apps/{app}/pause"), NOTHING).await
+    }
+
+    /// Ends a pause; the next request starts an instance.
+    pub async fn resume(&self, app: &AppName) -> Result<AppSummary, ClientError> {
+        self.call(Method::POST, &format!("/apps/{app}/resume"), NOTHING).await
+    }
+
+    /// Stops the app's instances now, as the idle time would; the next request starts one.
+    pub async fn sleep(&self, app: &AppName) -> Result<(), ClientError> {
+        self.send(Method::POST, &format!("/apps/{app}/sleep"), NOTHING).await.map(drop)
+    }
+
+    /// Makes an access token.
+    pub async fn create_token(&self, token: &NewToken) -> Result<CreatedToken, ClientError> {
+        self.call(Method::POST, "/tokens", Some(token)).await
+    }
+
+    /// The access tokens, without their secrets.
+    pub async fn tokens(&self) -> Result<Vec<TokenSummary>, ClientError> {
+        self.call(Method::GET, "/tokens", NOTHING).await
+    }
+
+    /// Makes a token invalid.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            return Err(ClientError::Request { what: format!("{id:?} as the id of a token (see 'adaptable token list')") });
+        }
+        self.send(Method::DELETE, &format!("/tokens/{id}"), NOTHING).await.map(drop)
+    }
+}
