@@ -2,6 +2,9 @@
 
 pub mod key;
 pub mod plan;
+pub mod procfile;
+pub mod shell;
+mod text;
 pub mod tree;
 
 pub use plan::Plan;
