@@ -1,1 +1,15 @@
 //! OCI images on disk: layout, layers, configuration, garbage collection by reference.
+
+pub mod collect;
+pub mod digest;
+pub mod layers;
+pub mod layout;
+pub mod oci;
+pub mod pins;
+
+pub use collect::{Collected, References};
+pub use digest::{Digest, DigestError, HashWriter};
+pub use layers::{LayerId, LayerKey, LayerRecord};
+pub use layout::{BlobWriter, ImageId, ImageRef, Layout, LayoutError, Packed};
+pub use oci::{Config, Descriptor, Image, Lower, Manifest};
+pub use pins::{Pin, Pins};
