@@ -1,10 +1,13 @@
 //! From a source tree to an image: recognise, plan, run.
 
+pub mod error;
 pub mod key;
 pub mod plan;
 pub mod procfile;
+mod python;
 pub mod shell;
 mod text;
 pub mod tree;
 
+pub use error::PlanError;
 pub use plan::Plan;
