@@ -1,0 +1,261 @@
+//! An app as the edge sees it: its instances, its limits, its waiting room and its figures.
+
+pub(crate) mod counters;
+pub(crate) mod settings;
+mod waiting;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::upstream::{Drained, Upstream};
+use counters::AppCounters;
+use settings::{AppSettings, AppStatus, Failure};
+pub(crate) use waiting::Denied;
+use waiting::WaitingRoom;
+
+/// How the edge asks control for instances. The calls come from the threads that serve: they must not block.
+pub trait Activate: Send + Sync {
+    /// A request waits because no instance of `app` has room. Comes once for each request that waits: asking for one more
+    /// instance only where none is starting, and none may be added, is control's decision.
+    fn wake(&self, app: &Arc<AppHandle>);
+
+    /// An instance refused a connection. The edge has taken it out already; it comes back only by
+    /// [`AppHandle::add_upstream`] with a new [`Upstream`]. `drained` resolves when what it has in flight has ended.
+    fn refused(&self, app: &Arc<AppHandle>, drained: Drained);
+}
+
+/// An app's instances, limits, waiting room and figures. Shared by control, which feeds it, and the threads that serve.
+#[derive(Debug)]
+pub struct AppHandle {
+    name: Box<str>,
+    settings: ArcSwap<AppSettings>,
+    status: ArcSwap<AppStatus>,
+    upstreams: ArcSwap<Vec<Arc<Upstream>>>,
+    waiting: WaitingRoom,
+    counters: AppCounters,
+    in_flight: AtomicUsize,
+    /// The base of `last_request`.
+    created: Instant,
+    /// When the last request began or ended, in milliseconds after `created`.
+    last_request: AtomicU64,
+}
+
+impl AppHandle {
+    /// An app without instances.
+    pub fn new(name: impl Into<Box<str>>, settings: AppSettings, status: AppStatus) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            settings: ArcSwap::from_pointee(settings),
+            status: ArcSwap::from_pointee(status),
+            upstreams: ArcSwap::from_pointee(Vec::new()),
+            waiting: WaitingRoom::default(),
+            counters: AppCounters::default(),
+            in_flight: AtomicUsize::new(0),
+            created: Instant::now(),
+            last_request: AtomicU64::new(0),
+        })
+    }
+
+    /// The app's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its limits.
+    pub fn settings(&self) -> Arc<AppSettings> {
+        self.settings.load_full()
+    }
+
+    pub(crate) fn settings_now(&self) -> arc_swap::Guard<Arc<AppSettings>> {
+        self.settings.load()
+    }
+
+    /// Changes its limits, for requests from now on.
+    pub fn set_settings(self: &Arc<Self>, settings: AppSettings) {
+        self.settings.store(Arc::new(settings));
+        self.admit_waiting();
+    }
+
+    /// Whether it serves.
+    pub fn status(&self) -> Arc<AppStatus> {
+        self.status.load_full()
+    }
+
+    /// Changes whether it serves. Requests that wait are answered at once where it does not.
+    pub fn set_status(&self, status: AppStatus) {
+        let denied = Denied::from_status(&status);
+        self.status.store(Arc::new(status));
+        if let Some(denied) = denied {
+            self.waiting.deny_all(&denied);
+        }
+    }
+
+    /// The instances that take requests.
+    pub fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {
+        self.upstreams.load_full()
+    }
+
+    /// Adds an instance that accepts connections. Requests that wait go to it at once.
+    pub fn add_upstream(self: &Arc<Self>, upstream: Arc<Upstream>) {
+        self.upstreams.rcu(|list| {
+            let mut list = Vec::clone(list);
+            list.push(Arc::clone(&upstream));
+            list
+        });
+        self.admit_waiting();
+    }
+
+    /// Takes an instance out: no request goes to it from now on. What it has in flight goes on; the result resolves when that
+    /// has ended. `None` where no instance has this id (any more).
+    pub fn remove_upstream(&self, id: &str) -> Option<Drained> {
+        let before = self.upstreams.rcu(|list| list.iter().filter(|u| u.id() != id).cloned().collect::<Vec<_>>());
+        before.iter().find(|u| u.id() == id).map(|u| Arc::clone(u).drain())
+    }
+
+    /// Takes out exactly this instance. `None` where somebody else has done so before.
+    pub(crate) fn take_out(&self, upstream: &Arc<Upstream>) -> Option<Drained> {
+        let before = self.upstreams.rcu(|list| list.iter().filter(|u| !Arc::ptr_eq(u, upstream)).cloned().collect::<Vec<_>>());
+        before.iter().any(|u| Arc::ptr_eq(u, upstream)).then(|| Arc::clone(upstream).drain())
+    }
+
+    /// Puts these instances in the place of all others in one step, and drains the others.
+    pub fn replace_upstreams(self: &Arc<Self>, upstreams: Vec<Arc<Upstream>>) -> Vec<Drained> {
+        let after = Arc::new(upstreams);
+        let before = self.upstreams.swap(Arc::clone(&after));
+        let gone = before.iter().filter(|old| !after.iter().any(|new| Arc::ptr_eq(old, new)));
+        let drained = gone.map(|old| Arc::clone(old).drain()).collect();
+        self.admit_waiting();
+        drained
+    }
+
+    /// Answers every request that waits for an instance with this failure. Later requests ask anew.
+    pub fn fail_waiting(&self, failure: Failure) {
+        self.waiting.deny_all(&Denied::Failed(failure));
+    }
+
+    /// Requests that wait for an instance.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests that are being answered, those that wait included.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// How long the app has had no request: since its last one ended, or since the handle was made. `None` while one is
+    /// being answered.
+    pub fn idle_for(&self) -> Option<Duration> {
+        if self.in_flight() > 0 {
+            return None;
+        }
+        let last = Duration::from_millis(self.last_request.load(Ordering::SeqCst));
+        Some(self.created.elapsed().saturating_sub(last))
+    }
+
+    /// Its figures.
+    pub fn counters(&self) -> &AppCounters {
+        &self.counters
+    }
+
+    fn touch(&self) {
+        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_request.store(now, Ordering::SeqCst);
+    }
+
+    /// Picks the instance with the fewest requests in flight that has room, and counts the request there.
+    fn pick(&self) -> Option<Arc<Upstream>> {
+        let limit = self.settings.load().max_concurrent_requests_per_instance;
+        let upstreams = self.upstreams.load();
+        if let [only] = upstreams.as_slice() {
+            return only.try_enter(limit).then(|| Arc::clone(only));
+        }
+        // The counts move meanwhile; a pick that turns out full or draining is tried again among the others.
+        let mut order: Vec<_> = upstreams.iter().map(|upstream| (upstream.in_flight(), upstream)).collect();
+        order.sort_by_key(|(in_flight, _)| *in_flight);
+        order.into_iter().map(|(_, upstream)| upstream).find(|upstream| upstream.try_enter(limit)).cloned()
+    }
+
+    /// Gives free room to requests that wait, the oldest first.
+    fn admit_waiting(self: &Arc<Self>) {
+        self.waiting.admit(|| self.pick().map(|upstream| Lease { app: Arc::clone(self), upstream }));
+    }
+
+    /// A place on an instance, if one has room. Nobody overtakes those that wait already.
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Lease> {
+        let serves = matches!(**self.status.load(), AppStatus::Active) && self.waiting.is_empty();
+        let upstream = serves.then(|| self.pick()).flatten()?;
+        Some(Lease { app: Arc::clone(self), upstream })
+    }
+
+    /// A place on an instance, after waiting for one.
+    pub(crate) async fn acquire(self: &Arc<Self>, activate: &dyn Activate) -> Result<Lease, Denied> {
+        if let Some(denied) = Denied::from_status(&self.status.load()) {
+            return Err(denied);
+        }
+        let settings = self.settings();
+        let Some(ticket) = self.waiting.enter(settings.queue_limit) else {
+            return Err(Denied::QueueFull);
+        };
+        self.counters.count_wait();
+        // Between the look above and the entry the status may have changed, and room may have come.
+        if let Some(denied) = Denied::from_status(&self.status.load()) {
+            return Err(denied);
+        }
+        self.admit_waiting();
+        if !ticket.is_settled() {
+            activate.wake(self);
+        }
+        let full = !self.upstreams.load().is_empty();
+        let patience = if full { settings.queue_timeout } else { settings.start_timeout };
+        match tokio::time::timeout(patience, ticket.settled()).await {
+            Ok(settled) => settled,
+            Err(_) if self.upstreams.load().is_empty() => Err(Denied::StartTimeout),
+            Err(_) => Err(Denied::QueueTimeout),
+        }
+    }
+
+    /// Counts a request of this app from its arrival until its answer has ended.
+    pub(crate) fn arrive(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// One request of an app, from its arrival until its answer has ended.
+pub(crate) struct InFlight(Arc<AppHandle>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// One request's place on an instance; the place is free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    app: Arc<AppHandle>,
+    upstream: Arc<Upstream>,
+}
+
+impl Lease {
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream.leave();
+        if !self.app.waiting.is_empty() {
+            self.app.admit_waiting();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Waiting, picking and draining, without sockets.

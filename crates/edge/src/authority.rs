@@ -1,0 +1,145 @@
+//! The platform's own certificate authority, for hosts that no public authority knows.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+use crate::HostName;
+
+const CA_VALIDITY: Duration = Duration::days(3650);
+/// Clients accept at most 397 days; a short life costs nothing, since the edge issues anew by itself.
+const LEAF_VALIDITY: Duration = Duration::days(90);
+/// Leaves are replaced this long before they end.
+const RENEW_BEFORE: Duration = Duration::days(30);
+/// Certificates begin in the past, for clients whose clock is behind.
+const BACKDATED: Duration = Duration::days(1);
+
+/// Why the authority could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The key or certificate that was handed in is none.
+    #[error(
+        "the authority's {what} can't be read; remove it together with its other half, and a new authority is made: {source}"
+    )]
+    Unreadable {
+        /// The half that can't be read.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Signing failed.
+    #[error("signing a certificate for {host} failed: {source}")]
+    Signing {
+        /// For whom.
+        host: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A certificate for a host with its key, and the time to make the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    pub(crate) key: Arc<CertifiedKey>,
+    pub(crate) renew_at: OffsetDateTime,
+}
+
+/// The platform's own certificate authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+impl Authority {
+    /// A new authority. It can only speak for `domains`, what lies below them, and loopback addresses: who trusts it trusts it for
+    /// nothing else. The caller keeps [`Authority::key_pem`] secret and both halves for the next start.
+    pub fn generate(domains: &[HostName]) -> Result<Self, AuthorityError> {
+        let signing =
+            |source: rcgen::Error| AuthorityError::Signing { host: "the authority itself".into(), source: source.into() };
+        let key = KeyPair::generate().map_err(signing)?;
+        let now = OffsetDateTime::now_utc();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("Adaptable local authority {}", now.date()));
+        params.distinguished_name.push(DnType::OrganizationName, "Adaptable");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = now - BACKDATED;
+        params.not_after = now + CA_VALIDITY;
+        let mut permitted: Vec<_> = domains
+            .iter()
+            .map(|domain| match domain.ip() {
+                Some(ip) => GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(ip, if ip.is_ipv4() { 32 } else { 128 })),
+                None => GeneralSubtree::DnsName(domain.as_str().to_owned()),
+            })
+            .collect();
+        permitted.push(GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])));
+        permitted.push(GeneralSubtree::IpAddress(CidrSubnet::V6(std::net::Ipv6Addr::LOCALHOST.octets(), [255; 16])));
+        params.name_constraints = Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: Vec::new() });
+        let certificate = params.self_signed(&key).map_err(signing)?;
+        let key_pem = key.serialize_pem();
+        Ok(Self { certificate_pem: certificate.pem(), issuer: Issuer::new(params, key), key_pem })
+    }
+
+    /// The authority that [`Authority::generate`] made before.
+    pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, AuthorityError> {
+        let key =
+            KeyPair::from_pem(key_pem).map_err(|source| AuthorityError::Unreadable { what: "key", source: source.into() })?;
+        let unreadable = |source| AuthorityError::Unreadable { what: "certificate", source };
+        CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|source| unreadable(source.into()))?;
+        let issuer = Issuer::from_ca_cert_pem(certificate_pem, key).map_err(|source| unreadable(source.into()))?;
+        Ok(Self { issuer, certificate_pem: certificate_pem.to_owned(), key_pem: key_pem.to_owned() })
+    }
+
+    /// The certificate, for clients to trust.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The private key: for the caller's disk, readable by nobody else.
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+
+    /// A certificate that covers all these hosts.
+    pub(crate) fn issue(&self, hosts: &[HostName], now: OffsetDateTime) -> Result<Leaf, AuthorityError> {
+        let name = || hosts.first().map_or_else(String::new, ToString::to_string);
+        let signing = |source: rcgen::Error| AuthorityError::Signing { host: name(), source: source.into() };
+        let key = KeyPair::generate().map_err(signing)?;
+        let mut params = CertificateParams::default();
+        for host in hosts {
+            params.subject_alt_names.push(match host.ip() {
+                Some(ip) => SanType::IpAddress(ip),
+                None => SanType::DnsName(host.as_str().try_into().map_err(signing)?),
+            });
+        }
+        params.distinguished_name = DistinguishedName::new();
+        // A common name holds at most 64 characters; clients read the alternative names anyway.
+        params.distinguished_name.push(DnType::CommonName, name().chars().take(64).collect::<String>());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = now - BACKDATED;
+        params.not_after = now + LEAF_VALIDITY;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(signing)?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
+            .map_err(|source| AuthorityError::Signing { host: name(), source: source.into() })?;
+        let key = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
+        Ok(Leaf { key, renew_at: now + LEAF_VALIDITY - RENEW_BEFORE })
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! What the edge is told once, at its start.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::HostName;
+
+/// Where the edge listens and how much it takes.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The address for plain HTTP, which only redirects. Port 0 takes a free one.
+    pub http: SocketAddr,
+    /// The address for HTTPS. Port 0 takes a free one.
+    pub https: SocketAddr,
+    /// The HTTPS port that visitors see, where it is not the bound one.
+    pub public_https_port: Option<u16>,
+    /// Names and addresses of the platform itself. The first is the name on the certificate that a visitor without SNI gets.
+    pub platform_hosts: Vec<HostName>,
+    /// Threads that serve; 0 means one per core.
+    pub threads: usize,
+    /// Limits that protect the process.
+    pub limits: Limits,
+}
+
+impl EdgeConfig {
+    /// A configuration with the usual limits.
+    pub fn new(http: SocketAddr, https: SocketAddr, platform_hosts: Vec<HostName>) -> Self {
+        Self { http, https, public_https_port: None, platform_hosts, threads: 0, limits: Limits::default() }
+    }
+}
+
+/// Limits that hold for all apps.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections from visitors; what comes above is closed at once.
+    pub max_connections: usize,
+    /// Bytes of a request's header block; more is answered with 431.
+    pub header_bytes: u32,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Time for a request's header block, and how long a connection may lie idle.
+    pub header_read: Duration,
+    /// How long a request's body may stand still.
+    pub request_body_idle: Duration,
+    /// How long a response's body may stand still on the app's side.
+    pub response_body_idle: Duration,
+    /// How long a visitor may take no byte of what is written to it.
+    pub write_stall: Duration,
+    /// How long an upgraded connection (WebSocket) may be silent both ways.
+    pub upgrade_idle: Duration,
+    /// Time to connect to an instance.
+    pub connect: Duration,
+    /// How long an unused connection to an instance is kept. Shorter than the keep-alive of the usual servers (gunicorn: 2 s),
+    /// so that a request rarely meets a connection that the app is just closing.
+    pub upstream_idle: Duration,
+    /// Streams that one HTTP/2 connection may have open.
+    pub h2_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            header_bytes: 32 * 1024,
+            handshake: Duration::from_secs(10),
+            header_read: Duration::from_secs(30),
+            request_body_idle: Duration::from_secs(60),
+            response_body_idle: Duration::from_secs(300),
+            write_stall: Duration::from_secs(60),
+            upgrade_idle: Duration::from_secs(3600),
+            connect: Duration::from_secs(10),
+            upstream_idle: Duration::from_millis(1500),
+            h2_streams: 128,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The threads that serve: one runtime per core, each with its own listeners and its own connections to the apps.
+
+mod access;
+mod connection;
+mod drain;
+mod forward;
+mod headers;
+mod io;
+mod pool;
+mod redirect;
+mod request;
+mod response;
+mod tunnel;
+mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::listen::Listeners;
+use crate::tls::{self, Certificates};
+use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, PlatformService, Routes};
+
+/// Changes the table of routes of an edge; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EdgeHandle {
+    routes: Arc<ArcSwap<Routes>>,
+}
+
+impl EdgeHandle {
+    pub(crate) fn new() -> Self {
+        Self { routes: Arc::default() }
+    }
+
+    /// Puts another table in the place of the present one, for requests from now on.
+    pub fn set_routes(&self, routes: Routes) {
+        self.routes.store(Arc::new(routes));
+    }
+
+    /// The present table.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+}
+
+/// All that the start needs.
+pub(crate) struct Start {
+    pub(crate) config: EdgeConfig,
+    pub(crate) listeners: Vec<Listeners>,
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
+    pub(crate) handle: EdgeHandle,
+    pub(crate) authority: Authority,
+    pub(crate) activate: Arc<dyn Activate>,
+    pub(crate) platform: Arc<dyn PlatformService>,
+}
+
+/// What all threads share.
+struct Shared {
+    limits: Limits,
+    routes: Arc<ArcSwap<Routes>>,
+    activate: Arc<dyn Activate>,
+    platform: Arc<dyn PlatformService>,
+    tls: TlsAcceptor,
+    /// The port that a redirect to HTTPS names.
+    https_port: u16,
+    connections: AtomicUsize,
+}
+
+/// A running edge. Dropping it ends it at once; [`Edge::shutdown`] ends it in order.
+#[derive(Debug)]
+pub struct Edge {
+    handle: EdgeHandle,
+    http: SocketAddr,
+    https: SocketAddr,
+    /// The moment at which what is still open is cut off, once a shutdown has begun.
+    stop: watch::Sender<Option<Instant>>,
+    threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
+}
+
+pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
+    let Start { config, listeners, http, https, handle, authority, activate, platform } = start;
+    let certificates = Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts)?;
+    let shared = Arc::new(Shared {
+        limits: config.limits,
+        routes: Arc::clone(&handle.routes),
+        activate,
+        platform,
+        tls: TlsAcceptor::from(tls::server_config(Arc::new(certificates))?),
+        https_port: config.public_https_port.unwrap_or(https.port()),
+        connections: AtomicUsize::new(0),
+    });
+    let (stop, stopped) = watch::channel(None);
+    let mut threads = Vec::with_capacity(listeners.len());
+    for (index, listeners) in listeners.into_iter().enumerate() {
+        let (done, ended) = oneshot::channel();
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EdgeError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name(format!("edge-{index}"))
+            .spawn(move || {
+                worker::run(&runtime, shared, listeners, stopped);
+                // A blocking task of the platform's service may still run; it must not hold up the end.
+                runtime.shutdown_timeout(Duration::from_secs(1));
+                drop(done);
+            })
+            .map_err(EdgeError::Thread)?;
+        threads.push((thread, ended));
+    }
+    Ok(Edge { handle, http, https, stop, threads })
+}
+
+impl Edge {
+    /// The handle through which routes are set.
+    pub fn handle(&self) -> EdgeHandle {
+        self.handle.clone()
+    }
+
+    /// The bound address for plain HTTP.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The bound address for HTTPS.
+    pub fn https_addr(&self) -> SocketAddr {
+        self.https
+    }
+
+    /// Takes no more connections, lets what is in flight end within `grace`, then cuts off the rest. Returns when every thread
+    /// has ended.
+    pub async fn shutdown(self, grace: Duration) {
+        self.stop.send_replace(Some(Instant::now() + grace));
+        for (thread, ended) in self.threads {
+            // The sender is dropped, never used: either way the thread is at its end.
+            drop(ended.await);
+            if thread.join().is_err() {
+                tracing::error!("a thread of the edge panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One connection from a visitor: TLS, the choice of HTTP version, limits, graceful end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use super::drain::Graceful;
+use super::io::Unstalled;
+use super::worker::Worker;
+use super::{redirect, request};
+use crate::{HostName, Limits};
+
+/// What all requests of a connection share.
+pub(super) struct Connection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) peer: SocketAddr,
+    /// The visitor's address as the apps read it.
+    pub(super) forwarded_for: HeaderValue,
+    /// The name in the TLS handshake, if there was one.
+    pub(super) sni: Option<HostName>,
+}
+
+/// Serves one HTTPS connection until it ends.
+pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    // Only delays, where it fails.
+    drop(stream.set_nodelay(true));
+    let limits = worker.shared.limits.clone();
+    let handshake = worker.shared.tls.accept(stream);
+    let stream = match tokio::time::timeout(limits.handshake, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
+    };
+    let session = stream.get_ref().1;
+    let is_h2 = session.alpn_protocol() == Some(b"h2");
+    let sni = session.server_name().and_then(|name| HostName::parse(name).ok());
+    let ip = peer.ip().to_canonical().to_string();
+    let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let drain = Rc::clone(&worker.drain);
+    let connection = Rc::new(Connection { worker, peer, forwarded_for, sni });
+    let service = service_fn(move |incoming| request::answer(Rc::clone(&connection), incoming));
+    let io = TokioIo::new(Unstalled::new(stream, limits.write_stall));
+    let ended = if is_h2 {
+        drain.run(http2_builder(&limits).serve_connection(io, service)).await
+    } else {
+        drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades()).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a visitor's connection broke");
+    }
+}
+
+/// Serves one plain connection: every request is sent to HTTPS.
+pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
+    let limits = worker.shared.limits.clone();
+    let drain = Rc::clone(&worker.drain);
+    let service = service_fn(move |incoming: Request<Incoming>| {
+        let response = redirect::to_https(&worker.shared, &incoming);
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let io = TokioIo::new(Unstalled::new(stream, limits.write_stall));
+    if let Err(error) = drain.run(http1_builder(&limits).serve_connection(io, service)).await {
+        tracing::debug!(%error, "a plain connection broke");
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read)
+        .max_header_size(limits.header_bytes as usize)
+        // Room for the largest header block, and for a good piece of body.
+        .max_buf_size((limits.header_bytes as usize + 1024).max(64 * 1024));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.header_bytes)
+        .max_concurrent_streams(limits.h2_streams)
+        // What a visitor may send before we have read it: enough for a fast upload, small enough for many of them.
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(128 * 1024)
+        // Rapid reset: streams that a visitor opened and gave up at once.
+        .max_pending_accept_reset_streams(32)
+        .max_local_error_reset_streams(128)
+        .keep_alive_interval(limits.header_read)
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Runs the tasks of an HTTP/2 connection on its own thread.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+type Io = TokioIo<Unstalled<tokio_rustls::server::TlsStream<TcpStream>>>;
+
+impl<S, B> Graceful for http1::UpgradeableConnection<Io, S>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    Self: Future,
+{
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, B> Graceful for http1::Connection<TokioIo<Unstalled<TcpStream>>, S>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    Self: Future,
+{
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, F, B> Graceful for http2::Connection<Io, S, LocalExecutor>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Future = F>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Future<Output = Result<Response<B>, S::Error>> + 'static,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    Self: Future,
+{
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

@@ -1,0 +1,86 @@
+//! Ending the connections of one thread in order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+/// A connection that can be told to end after what it is doing.
+pub(super) trait Graceful: Future {
+    /// No further request is taken; those in flight go on.
+    fn end_gracefully(self: Pin<&mut Self>);
+}
+
+/// The connections of one thread. A flag that each looks at when it is polled anyway, instead of one more future to poll.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    draining: Cell<bool>,
+    next: Cell<u64>,
+    wakers: RefCell<HashMap<u64, Waker>>,
+    empty: Notify,
+}
+
+impl Drain {
+    /// Polls a connection to its end, telling it when the draining begins.
+    pub(super) async fn run<C: Graceful>(self: Rc<Self>, connection: C) -> C::Output {
+        let mut connection = pin!(connection);
+        let entry = self.enter();
+        let mut told = false;
+        let mut registered = false;
+        poll_fn(|cx| {
+            if !registered {
+                // The task's waker stays the same, since nothing lies between the task and this future that has its own.
+                self.wakers.borrow_mut().insert(entry.id, cx.waker().clone());
+                registered = true;
+            }
+            if self.draining.get() && !told {
+                told = true;
+                connection.as_mut().end_gracefully();
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Counts something that must end before the thread does: an upgraded connection.
+    pub(super) fn enter(self: &Rc<Self>) -> Entry {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        self.wakers.borrow_mut().insert(id, Waker::noop().clone());
+        Entry { drain: Rc::clone(self), id }
+    }
+
+    /// Tells all connections to end, and waits until they have.
+    pub(super) async fn drain(&self) {
+        self.draining.set(true);
+        let wakers: Vec<Waker> = self.wakers.borrow().values().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+        loop {
+            let empty = self.empty.notified();
+            if self.wakers.borrow().is_empty() {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+/// A connection's place among those of its thread.
+pub(super) struct Entry {
+    drain: Rc<Drain>,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut wakers = self.drain.wakers.borrow_mut();
+        wakers.remove(&self.id);
+        if wakers.is_empty() {
+            self.drain.empty.notify_one();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One request's way to an app: a place on an instance, a connection, the request, the response.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::HeaderValue;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::upgrade::OnUpgrade;
+
+use super::access::Record;
+use super::connection::Connection;
+use super::headers;
+use super::pool::ConnectError;
+use super::response::{self, VisitorBody};
+use super::tunnel::Tunnel;
+use crate::app::{AppHandle, Lease};
+use crate::pages::Page;
+use crate::{BodyError, EdgeBody};
+
+/// Instances that may refuse a request before its visitor is told.
+const REFUSALS: usize = 3;
+
+/// A request on its way to its app.
+pub(super) struct Forward<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) app: &'a Arc<AppHandle>,
+    /// The host as the visitor wrote it.
+    pub(super) host: &'a HeaderValue,
+    pub(super) record: Record,
+}
+
+/// Why there is no response from the app: the page to show instead, and the record to write when it has been shown.
+pub(super) type Unanswered = Box<(Page, Record)>;
+
+impl Forward<'_> {
+    /// Takes the request to an instance, waiting for one if need be, and brings the response.
+    pub(super) async fn run(mut self, mut request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
+        let websocket = headers::wants_websocket(request.method(), request.version(), request.headers());
+        let visitor = websocket.then(|| hyper::upgrade::on(&mut request));
+        let request = self.outgoing(request, websocket);
+        match self.exchange(request, websocket).await {
+            Ok((response, sender, lease)) => self.finish(response, sender, lease, visitor),
+            Err(page) => Err(Box::new((page, self.record))),
+        }
+    }
+
+    /// The request as the app is to see it.
+    fn outgoing(&self, request: Request<Incoming>, websocket: bool) -> Request<EdgeBody> {
+        let (mut parts, body) = request.into_parts();
+        headers::for_app(&mut parts.headers, self.host, &self.connection.forwarded_for, websocket);
+        let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        parts.uri = Uri::from(path);
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        Request::from_parts(parts, EdgeBody::from_visitor(body, self.connection.worker.shared.limits.request_body_idle))
+    }
+
+    async fn exchange(&mut self, request: Request<EdgeBody>, websocket: bool) -> Result<Answer, Page> {
+        let mut refusals = 0;
+        loop {
+            let lease = self.place().await?;
+            let patience = self.app.settings_now().request_timeout;
+            let reached = self.reach(&lease, websocket).await;
+            let (sender, reused) = match reached {
+                Ok(reached) => reached,
+                Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
+                Err(ConnectError::Refused(error)) => {
+                    self.refused(lease, &error);
+                    refusals += 1;
+                    if refusals == REFUSALS {
+                        return Err(Page::refused(self.app.name()));
+                    }
+                    continue;
+                }
+            };
+            self.record.went_to(lease.upstream());
+            return self.send(request, sender, lease, reused, patience).await;
+        }
+    }
+
+    /// A place on an instance.
+    async fn place(&mut self) -> Result<Lease, Page> {
+        if let Some(lease) = self.app.try_acquire() {
+            return Ok(lease);
+        }
+        let began = Instant::now();
+        let acquired = self.app.acquire(&*self.connection.worker.shared.activate).await;
+        self.record.waited(began.elapsed());
+        acquired.map_err(|denied| Page::denied(self.app.name(), denied))
+    }
+
+    /// A connection to the instance, and whether it was used before.
+    async fn reach(&self, lease: &Lease, fresh: bool) -> Result<(SendRequest<EdgeBody>, bool), ConnectError> {
+        let pool = &self.connection.worker.pool;
+        if !fresh && let Some(sender) = pool.take(lease.upstream(), self.record.began()) {
+            return Ok((sender, true));
+        }
+        pool.connect(lease.upstream()).await.map(|sender| (sender, false))
+    }
+
+    /// The instance is gone: out with it, and control is told.
+    fn refused(&self, lease: Lease, error: &std::io::Error) {
+        tracing::warn!(app = self.app.name(), upstream = lease.upstream().id(), %error, "an instance refused a connection");
+        if let Some(drained) = self.app.take_out(lease.upstream()) {
+            self.connection.worker.shared.activate.refused(self.app, drained);
+        }
+    }
+
+    async fn send(
+        &self,
+        request: Request<EdgeBody>,
+        mut sender: SendRequest<EdgeBody>,
+        lease: Lease,
+        reused: bool,
+        patience: Duration,
+    ) -> Result<Answer, Page> {
+        // An idle connection may turn out closed just as the request leaves. What can be repeated safely is kept until then.
+        let copy = (reused && is_repeatable(&request)).then(|| copy_of(&request));
+        let response = tokio::time::timeout(patience, async {
+            let failed = match sender.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            let mut failed = failed;
+            let unsent = failed.take_message();
+            let error = failed.into_error();
+            let again = unsent.or(copy.filter(|_| is_closed(&error)));
+            let Some(again) = again.filter(|_| reused) else {
+                return Err(self.broken(&error));
+            };
+            let connected = self.connection.worker.pool.connect(lease.upstream()).await;
+            sender = connected.map_err(|_| Page::died(self.app.name()))?;
+            sender.send_request(again).await.map_err(|error| self.broken(&error))
+        })
+        .await;
+        match response {
+            Ok(response) => Ok((response?, sender, lease)),
+            Err(_) => Err(Page::timed_out(self.app.name(), patience)),
+        }
+    }
+
+    /// Why the exchange broke: by the visitor's body, or by the app.
+    fn broken(&self, error: &hyper::Error) -> Page {
+        match error.source().and_then(|source| source.downcast_ref::<BodyError>()) {
+            Some(BodyError::Stalled(_)) => Page::stalled(),
+            Some(_) => Page::bad_request("The request's body broke off."),
+            None => {
+                tracing::debug!(app = self.app.name(), %error, "an instance did not answer");
+                if error.is_parse() { Page::gibberish(self.app.name()) } else { Page::died(self.app.name()) }
+            }
+        }
+    }
+
+    /// The visitor's response.
+    fn finish(
+        mut self,
+        mut response: Response<Incoming>,
+        sender: SendRequest<EdgeBody>,
+        lease: Lease,
+        visitor: Option<OnUpgrade>,
+    ) -> Result<Response<VisitorBody>, Unanswered> {
+        let worker = std::rc::Rc::clone(&self.connection.worker);
+        headers::for_visitor(response.headers_mut());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let exchange = response::Exchange { worker, sender, lease };
+            return Ok(response::app(response, exchange, self.record));
+        }
+        let Some(visitor) = visitor else {
+            // Nobody asked for it; what follows on that connection is not HTTP.
+            return Err(Box::new((Page::gibberish(self.app.name()), self.record)));
+        };
+        let upstream = hyper::upgrade::on(&mut response);
+        let (mut head, _) = response.into_parts();
+        headers::insert_upgrade(&mut head.headers);
+        head.extensions.clear();
+        self.record.answered(head.status);
+        Tunnel { worker, lease, record: self.record, visitor, upstream, sender }.open();
+        Ok(response::bodiless(Response::from_parts(head, ())))
+    }
+}
+
+type Answer = (Response<Incoming>, SendRequest<EdgeBody>, Lease);
+
+/// Whether a request may be sent twice: it changes nothing more the second time, and has no body that may be half read.
+fn is_repeatable(request: &Request<EdgeBody>) -> bool {
+    let idempotent = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+    idempotent && request.body().is_end_stream()
+}
+
+fn copy_of(request: &Request<EdgeBody>) -> Request<EdgeBody> {
+    let mut copy = Request::new(EdgeBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// Whether a connection ended before anything came back on it.
+fn is_closed(error: &hyper::Error) -> bool {
+    let reset = |source: &(dyn Error + 'static)| {
+        let kind = source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(kind, Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe))
+    };
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || error.source().is_some_and(reset)
+}

@@ -1,0 +1,156 @@
+//! What a proxy must take out of messages, and what it adds.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Version};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that concern one connection only, beside those that `Connection` lists.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Whether a request asks for a WebSocket. No other protocol is let through: `Upgrade: h2c` past a proxy is a way to smuggle.
+pub(super) fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_11
+        && *method == Method::GET
+        && headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
+pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, websocket: bool) {
+    remove_hop_by_hop(headers);
+    // Answered by us, when the app begins to read the body.
+    headers.remove(header::EXPECT);
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    headers.insert(header::HOST, host.clone());
+    headers.insert(X_FORWARDED_FOR, peer.clone());
+    headers.insert(X_FORWARDED_HOST, host.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    if websocket {
+        insert_upgrade(headers);
+    }
+}
+
+/// Takes out of an app's response what concerns our connection to it.
+pub(super) fn for_visitor(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+}
+
+/// The headers that switch a connection to WebSocket.
+pub(super) fn insert_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let listed: Vec<HeaderName> =
+            tokens(headers, &header::CONNECTION).filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok()).collect();
+        for name in listed {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Headers that only we may set. WSGI and CGI read `X_Forwarded_For` as `X-Forwarded-For`, so an underscore is no way around.
+fn is_reserved(name: &str) -> bool {
+    if name.contains('_') {
+        let plain = name.replace('_', "-");
+        let framing = ["content-length", "content-type", "host", "transfer-encoding", "connection", "upgrade"];
+        return is_reserved(&plain) || framing.contains(&plain.as_str());
+    }
+    // `Proxy` becomes HTTP_PROXY in a CGI environment, which HTTP clients in the app would obey.
+    name.starts_with("x-forwarded") || matches!(name, "forwarded" | "x-real-ip" | "proxy")
+}
+
+/// The elements of a header that is a list of tokens.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&str, &str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())).collect()
+    }
+
+    fn forwarded(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = map(lines);
+        for_app(&mut headers, &HeaderValue::from_static("a.localhost:8443"), &HeaderValue::from_static("192.0.2.7"), false);
+        headers
+    }
+
+    #[test]
+    fn spoofed_headers_are_replaced() {
+        let headers = forwarded(&[
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x_forwarded_for", "2.2.2.2"),
+            ("x-forwarded_for", "2.2.2.2"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded", "1"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-real-ip", "1.1.1.1"),
+            ("content_length", "5"),
+            ("proxy", "evil:80"),
+            ("host", "other"),
+            ("x_mine", "kept"),
+        ]);
+        let expected = map(&[
+            ("x_mine", "kept"),
+            ("host", "a.localhost:8443"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-host", "a.localhost:8443"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn what_concerns_the_connection_stays_here() {
+        let headers = forwarded(&[
+            ("connection", "keep-alive, X-Secret-Hop"),
+            ("connection", "x-forwarded-for"),
+            ("x-secret-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic eA=="),
+            ("authorization", "kept"),
+        ]);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["authorization", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+    }
+
+    #[test]
+    fn only_websockets_upgrade() {
+        let upgrade = |protocol| map(&[("connection", "keep-alive, Upgrade"), ("upgrade", protocol)]);
+        assert!(wants_websocket(&Method::GET, Version::HTTP_11, &upgrade("WebSocket")));
+        assert!(!wants_websocket(&Method::GET, Version::HTTP_11, &upgrade("h2c")));
+        assert!(!wants_websocket(&Method::POST, Version::HTTP_11, &upgrade("websocket")));
+        assert!(!wants_websocket(&Method::GET, Version::HTTP_2, &upgrade("websocket")));
+        assert!(!wants_websocket(&Method::GET, Version::HTTP_11, &map(&[("upgrade", "websocket")])));
+    }
+}

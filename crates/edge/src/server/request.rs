@@ -1,0 +1,93 @@
+//! One request: whose it is, and whether it may pass.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+
+use super::Shared;
+use super::access::Record;
+use super::connection::Connection;
+use super::forward::Forward;
+use super::response::{self, VisitorBody};
+use crate::pages::Page;
+use crate::{EdgeBody, Target, Visitor, host};
+
+/// Answers one request of a connection.
+pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
+    let mut record = Record::new(request.method(), request.uri().path_and_query(), Instant::now());
+    let accept = request.headers().get(header::ACCEPT).cloned();
+    let routed = route(&connection, &request);
+    let (target, host) = match routed {
+        Ok(routed) => routed,
+        Err(page) => return Ok(response::page(page.respond(accept.as_ref()), record)),
+    };
+    Ok(match target {
+        Target::App(app) => {
+            record.belongs_to(&app);
+            let forward = Forward { connection: &connection, app: &app, host: &host, record };
+            match forward.run(request).await {
+                Ok(response) => response,
+                Err(unanswered) => {
+                    let (page, record) = *unanswered;
+                    response::page(page.respond(accept.as_ref()), record)
+                }
+            }
+        }
+        Target::Platform => {
+            let Shared { limits, platform, .. } = &*connection.worker.shared;
+            let mut request = request.map(|body| EdgeBody::from_visitor(body, limits.request_body_idle));
+            request.extensions_mut().insert(Visitor { addr: connection.peer });
+            response::platform(platform.call(request).await, record)
+        }
+    })
+}
+
+/// Finds the target of a request, and the host as the visitor wrote it.
+fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target, HeaderValue), Page> {
+    if *request.method() == Method::CONNECT {
+        return Err(Page::bad_request("CONNECT is for proxies that lead elsewhere; this one does not."));
+    }
+    let written = host_header(request)?;
+    let text = written.to_str().map_err(|_| Page::bad_host())?;
+    let (name, _) = host::split(text).ok_or_else(Page::bad_host)?;
+    let routes = connection.worker.shared.routes.load();
+    let target = routes.find(&name);
+    if let Some(sni) = &connection.sni
+        && sni.as_str() != name
+    {
+        // A connection made for one app's name must not reach another's: whoever vouched for the one did not for the other.
+        let allowed = routes.find(sni.as_str());
+        if !matches!((allowed, target), (Some(a), Some(b)) if a.is_same(b)) {
+            return Err(Page::misdirected(&name));
+        }
+    }
+    match target.cloned() {
+        Some(target) => Ok((target, written)),
+        None => Err(Page::unknown_host(&name)),
+    }
+}
+
+/// The host that a request names, exactly once.
+fn host_header(request: &Request<Incoming>) -> Result<HeaderValue, Page> {
+    let mut lines = request.headers().get_all(header::HOST).into_iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(Page::bad_request("The request names its host more than once."));
+    }
+    let Some(authority) = request.uri().authority() else {
+        return line.cloned().ok_or_else(Page::bad_host);
+    };
+    // HTTP/2 has an authority always, HTTP/1.1 in the form for proxies. Two different hosts in one request is how one
+    // server is led to serve what the other did not check.
+    let same = |line: &HeaderValue| line.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    match line {
+        Some(line) if same(line) => Ok(line.clone()),
+        Some(_) => Err(Page::bad_request("The request names two different hosts.")),
+        None if request.version() == Version::HTTP_2 => HeaderValue::from_str(authority.as_str()).map_err(|_| Page::bad_host()),
+        None => Err(Page::bad_host()),
+    }
+}

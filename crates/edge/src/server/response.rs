@@ -1,0 +1,158 @@
+//! Response bodies on their way out: an app's stream, the platform's, or a page.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::spawn_local;
+
+use super::access::Record;
+use super::worker::Worker;
+use crate::app::Lease;
+use crate::body::Patience;
+use crate::{BodyError, EdgeBody, PlatformBody};
+
+/// How long a connection may take to become free after its response has ended, before it is closed.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// The body of an answer. The record is written when it has ended or was dropped.
+pub(super) struct VisitorBody {
+    source: Source,
+    /// Gone where something else outlives the response: a WebSocket.
+    record: Option<Record>,
+}
+
+enum Source {
+    Page(Option<Bytes>),
+    Platform(PlatformBody),
+    App(AppBody),
+}
+
+/// A page of the edge's own.
+pub(super) fn page(page: Response<Bytes>, mut record: Record) -> Response<VisitorBody> {
+    record.answered(page.status());
+    page.map(|body| VisitorBody { source: Source::Page((!body.is_empty()).then_some(body)), record: Some(record) })
+}
+
+/// An answer without a body, whose record is somebody else's.
+pub(super) fn bodiless(head: Response<()>) -> Response<VisitorBody> {
+    head.map(|()| VisitorBody { source: Source::Page(None), record: None })
+}
+
+/// The platform's answer.
+pub(super) fn platform(response: Response<PlatformBody>, mut record: Record) -> Response<VisitorBody> {
+    record.answered(response.status());
+    response.map(|body| VisitorBody { source: Source::Platform(body), record: Some(record) })
+}
+
+/// An app's answer.
+pub(super) fn app(response: Response<Incoming>, exchange: Exchange, mut record: Record) -> Response<VisitorBody> {
+    record.answered(response.status());
+    let patience = Patience::new(exchange.worker.shared.limits.response_body_idle);
+    response.map(|body| {
+        let mut body = AppBody { body, patience, exchange: Some(exchange) };
+        body.settle();
+        VisitorBody { source: Source::App(body), record: Some(record) }
+    })
+}
+
+impl Body for VisitorBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = match &mut this.source {
+            Source::Page(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Platform(body) => Pin::new(body).poll_frame(cx),
+            Source::App(body) => body.poll(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let (Some(data), Some(record)) = (frame.data_ref(), &mut this.record)
+        {
+            record.sent(data.len());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Page(bytes) => bytes.is_none(),
+            Source::Platform(body) => body.is_end_stream(),
+            Source::App(body) => body.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Page(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Platform(body) => body.size_hint(),
+            Source::App(body) => body.body.size_hint(),
+        }
+    }
+}
+
+/// A request's connection and place at an instance, held until the response has ended.
+pub(super) struct Exchange {
+    pub(super) worker: Rc<Worker>,
+    pub(super) sender: SendRequest<EdgeBody>,
+    pub(super) lease: Lease,
+}
+
+impl Exchange {
+    /// The response has ended: the connection serves the next request.
+    fn end(self) {
+        let Self { worker, mut sender, lease } = self;
+        if sender.is_ready() || sender.is_closed() {
+            worker.pool.put(lease.upstream(), sender);
+            return;
+        }
+        let upstream = Arc::clone(lease.upstream());
+        // The answer came before the request's body had ended, or the connection has not noticed the end yet.
+        spawn_local(async move {
+            if let Ok(Ok(())) = tokio::time::timeout(SETTLING, sender.ready()).await {
+                worker.pool.put(&upstream, sender);
+            }
+        });
+    }
+}
+
+struct AppBody {
+    body: Incoming,
+    patience: Patience,
+    /// Dropping it before the end closes the connection, and thereby cancels the request.
+    exchange: Option<Exchange>,
+}
+
+impl AppBody {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.patience.poll_frame(&mut self.body, cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(Ok(_))) => self.settle(),
+            Poll::Ready(Some(Err(_))) => self.exchange = None,
+        }
+        polled
+    }
+
+    /// Frees the place as soon as nothing more can come.
+    fn settle(&mut self) {
+        if self.body.is_end_stream() {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.end();
+        }
+    }
+}

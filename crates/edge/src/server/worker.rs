@@ -1,0 +1,110 @@
+//! One thread: accepting, and ending in order.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::Instant;
+
+use super::drain::Drain;
+use super::pool::Pool;
+use super::{Shared, connection};
+use crate::listen::Listeners;
+
+/// What the connections of one thread share.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Pool,
+    pub(super) drain: Rc<Drain>,
+}
+
+/// Serves until told to stop, or until the edge is dropped.
+pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, listeners: Listeners, mut stop: watch::Receiver<Option<Instant>>) {
+    let local = LocalSet::new();
+    let worker = Rc::new(Worker { pool: Pool::new(shared.limits.clone()), shared, drain: Rc::default() });
+    local.block_on(runtime, async {
+        let accepting = match accepting(&worker, listeners) {
+            Ok(accepting) => accepting,
+            Err(error) => return tracing::error!(%error, "a thread of the edge can't listen"),
+        };
+        let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+        let stopping = stop.changed().await;
+        // The listeners close before the connections end: who comes now is refused rather than dropped.
+        accepting.into_iter().for_each(|task| task.abort());
+        let deadline = *stop.borrow();
+        if let (Ok(()), Some(deadline)) = (stopping, deadline)
+            && tokio::time::timeout_at(deadline, worker.drain.drain()).await.is_err()
+        {
+            tracing::warn!("connections that did not end in time were cut off");
+        }
+        sweeping.abort();
+    });
+}
+
+type Task = tokio::task::JoinHandle<()>;
+
+fn accepting(worker: &Rc<Worker>, listeners: Listeners) -> std::io::Result<[Task; 2]> {
+    let http = TcpListener::from_std(listeners.http)?;
+    let https = TcpListener::from_std(listeners.https)?;
+    let redirecting = accept(Rc::clone(worker), http, |worker, stream, _| connection::serve_http(worker, stream));
+    let serving = accept(Rc::clone(worker), https, connection::serve_https);
+    Ok([spawn_local(redirecting), spawn_local(serving)])
+}
+
+async fn accept<F: Future<Output = ()> + 'static>(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    serve: impl Fn(Rc<Worker>, TcpStream, std::net::SocketAddr) -> F,
+) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors or memory: what is open goes on, and frees some. Others (ECONNABORTED) concern one visitor.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let Some(slot) = Slot::take(&worker.shared) else {
+            continue;
+        };
+        let serving = serve(Rc::clone(&worker), stream, peer);
+        spawn_local(async move {
+            serving.await;
+            drop(slot);
+        });
+    }
+}
+
+/// One of the connections that the process may have open.
+struct Slot(Arc<Shared>);
+
+impl Slot {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let taken = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(Arc::clone(shared));
+        (taken < shared.limits.max_connections).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Closes connections to instances that nobody has used for a while.
+async fn sweep(worker: Rc<Worker>) {
+    // Nothing is kept while nothing happens, and then nothing wakes up either.
+    loop {
+        worker.pool.used().await;
+        tokio::time::sleep(worker.shared.limits.upstream_idle).await;
+        worker.pool.sweep(Instant::now().into_std());
+    }
+}

@@ -1,0 +1,142 @@
+//! Certificates by server name: made on demand for hosts in the table of routes, kept in memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+
+use crate::authority::{Authority, AuthorityError, Leaf};
+use crate::listen::EdgeError;
+use crate::{HostName, Routes};
+
+/// Certificates for the hosts that the edge serves.
+pub(crate) struct Certificates {
+    authority: Authority,
+    routes: Arc<ArcSwap<Routes>>,
+    platform: Vec<HostName>,
+    leaves: ArcSwap<HashMap<HostName, Leaf>>,
+    /// The leaf for those who name no host, or one that is not served.
+    default: ArcSwap<Leaf>,
+    /// Held while a leaf is made, so that a crowd at one new host costs one signature.
+    issuing: Mutex<()>,
+}
+
+impl Certificates {
+    pub(crate) fn new(
+        authority: Authority,
+        routes: Arc<ArcSwap<Routes>>,
+        platform: Vec<HostName>,
+    ) -> Result<Self, AuthorityError> {
+        let default = ArcSwap::from_pointee(authority.issue(&platform, OffsetDateTime::now_utc())?);
+        Ok(Self { authority, routes, platform, leaves: ArcSwap::default(), default, issuing: Mutex::new(()) })
+    }
+
+    fn find(&self, name: Option<&str>, now: OffsetDateTime) -> Arc<CertifiedKey> {
+        let host = name.and_then(|name| HostName::parse(name).ok());
+        host.and_then(|host| self.leaf(&host, now)).unwrap_or_else(|| self.default_leaf(now))
+    }
+
+    /// The leaf of a host that is served.
+    fn leaf(&self, host: &HostName, now: OffsetDateTime) -> Option<Arc<CertifiedKey>> {
+        self.routes.load().find(host.as_str())?;
+        let fresh =
+            |leaves: &HashMap<HostName, Leaf>| leaves.get(host).filter(|leaf| now < leaf.renew_at).map(|l| Arc::clone(&l.key));
+        if let Some(key) = fresh(&self.leaves.load()) {
+            return Some(key);
+        }
+        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = fresh(&self.leaves.load()) {
+            return Some(key);
+        }
+        let leaf = self.issue(std::slice::from_ref(host), now)?;
+        let key = Arc::clone(&leaf.key);
+        let mut leaves = HashMap::clone(&self.leaves.load());
+        let routes = self.routes.load();
+        leaves.retain(|host, _| routes.find(host.as_str()).is_some());
+        leaves.insert(host.clone(), leaf);
+        self.leaves.store(Arc::new(leaves));
+        Some(key)
+    }
+
+    fn default_leaf(&self, now: OffsetDateTime) -> Arc<CertifiedKey> {
+        let leaf = self.default.load();
+        if now < leaf.renew_at {
+            return Arc::clone(&leaf.key);
+        }
+        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= self.default.load().renew_at
+            && let Some(leaf) = self.issue(&self.platform, now)
+        {
+            self.default.store(Arc::new(leaf));
+        }
+        Arc::clone(&self.default.load().key)
+    }
+
+    fn issue(&self, hosts: &[HostName], now: OffsetDateTime) -> Option<Leaf> {
+        let issued = self.authority.issue(hosts, now);
+        issued.inspect_err(|error| tracing::warn!(%error, "no certificate")).ok()
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.find(hello.server_name(), OffsetDateTime::now_utc()))
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates").field("leaves", &self.leaves.load().len()).finish_non_exhaustive()
+    }
+}
+
+/// The TLS settings of all connections: TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1, resumption by tickets.
+pub(crate) fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, EdgeError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+
+    fn certificates(hosts: &[&str]) -> Certificates {
+        let hosts: Vec<HostName> = hosts.iter().map(|host| host.parse().unwrap()).collect();
+        let authority = Authority::generate(&["localhost".parse().unwrap()]).unwrap();
+        let routes: Routes = hosts.iter().map(|host| (host.clone(), Target::Platform)).collect();
+        Certificates::new(authority, Arc::new(ArcSwap::from_pointee(routes)), hosts).unwrap()
+    }
+
+    #[test]
+    fn a_leaf_is_made_once_and_renewed_before_its_end() {
+        let certificates = certificates(&["localhost", "a.localhost"]);
+        let now = OffsetDateTime::now_utc();
+        let first = certificates.find(Some("a.localhost"), now);
+        assert!(Arc::ptr_eq(&first, &certificates.find(Some("A.localhost"), now)));
+        assert!(!Arc::ptr_eq(&first, &certificates.find(None, now)));
+        let later = now + time::Duration::days(61);
+        assert!(!Arc::ptr_eq(&first, &certificates.find(Some("a.localhost"), later)));
+        assert!(!Arc::ptr_eq(&certificates.find(None, now), &certificates.find(None, later)));
+    }
+
+    #[test]
+    fn nothing_is_made_for_a_host_that_is_not_served() {
+        let certificates = certificates(&["localhost"]);
+        let now = OffsetDateTime::now_utc();
+        let default = certificates.find(None, now);
+        assert!(Arc::ptr_eq(&default, &certificates.find(Some("other.localhost"), now)));
+        assert!(Arc::ptr_eq(&default, &certificates.find(Some("..."), now)));
+        assert!(certificates.leaves.load().is_empty());
+    }
+}
