@@ -18,8 +18,18 @@ const BUNDLES: [&str; 6] =
     ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "NODE_EXTRA_CA_CERTS"];
 /// Variables that would move or break what the build itself decides.
 const OURS: [&str; 12] = [
-    "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_CACHE_DIR", "PIP_REQUIRE_VIRTUALENV", "PIP_CONFIG_FILE", "PIP_CLIENT_CERT",
-    "UV_CACHE_DIR", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_CONFIG_FILE",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_CACHE_DIR",
+    "PIP_REQUIRE_VIRTUALENV",
+    "PIP_CONFIG_FILE",
+    "PIP_CLIENT_CERT",
+    "UV_CACHE_DIR",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_PYTHON",
+    "UV_CONFIG_FILE",
 ];
 /// apt's settings that say how this machine reaches its mirrors. Nothing that runs a program or names a file is among them.
 const APT: [&str; 11] = [
@@ -118,7 +128,9 @@ impl HostSettings {
 
     /// The text of a file for apt's configuration directory.
     pub fn apt_conf(&self) -> String {
-        self.apt.iter().map(|line| format!("{line}\n")).collect()
+        let mut text = self.apt.join("\n");
+        text.push('\n');
+        text
     }
 }
 
@@ -168,7 +180,11 @@ mod tests {
     fn of_apt_only_what_reaches_the_mirrors() {
         let dump = "Acquire \"\";\nAcquire::http::Proxy \"http://p:3142\";\nAcquire::Check-Date \"false\";\nAcquire::https::Proxy \"\";\n\
                     Acquire::http::Proxy::mirror.example \"DIRECT\";\nDPkg::Post-Invoke:: \"rm -rf /\";\nAcquire::http::ProxyAutoDetect \"/x\";\n";
-        let lines = ["Acquire::http::Proxy \"http://p:3142\";", "Acquire::Check-Date \"false\";", "Acquire::http::Proxy::mirror.example \"DIRECT\";"];
+        let lines = [
+            "Acquire::http::Proxy \"http://p:3142\";",
+            "Acquire::Check-Date \"false\";",
+            "Acquire::http::Proxy::mirror.example \"DIRECT\";",
+        ];
         assert_eq!(apt_lines(dump), lines);
     }
 

@@ -1,11 +1,13 @@
 //! From a source tree to an image: recognise, plan, run.
 
 pub mod error;
+pub mod host;
 pub mod key;
 pub mod plan;
 pub mod procfile;
 mod python;
 pub mod shell;
+pub mod stack;
 mod text;
 pub mod tree;
 

@@ -76,7 +76,8 @@ impl<'a> Chroot<'a> {
         mount(Some("proc"), &root.join("proc"), Some("proc"), MsFlags::empty(), none).map_err(mounting("mounting /proc"))?;
         for path in ["/dev", "/etc/resolv.conf", CA_BUNDLE] {
             let target = root.join(path.trim_start_matches('/'));
-            let source = fs::canonicalize(path).map_err(|source| MakeError::Program { doing: "finding what to mount", source })?;
+            let source =
+                fs::canonicalize(path).map_err(|source| MakeError::Program { doing: "finding what to mount", source })?;
             mount(Some(&source), &target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).map_err(mounting("mounting a file"))?;
         }
         for inside in host.files.keys() {

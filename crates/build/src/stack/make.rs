@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::{Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::HashWriter;
-use image::layers::LayerBlob;
+use image::layers::{LayerBlob, LayerKey};
 
 use super::chroot::{Chroot, bound, run};
 use super::{BLOB, FORMAT, Release, Stack, Stacks, build_id, packages};
@@ -97,10 +96,7 @@ pub fn make(
             .iter()
             .map(|release| scope.spawn(move || make_one(dir, release, anew, host, &Report { release, progress })))
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
 }
 
@@ -137,15 +133,19 @@ fn make_one(dir: &Path, release: &Release, anew: bool, host: &HostSettings, repo
         (blob, tools.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (blob, uv) = (blob?, tools?);
+    let build_packages = installed(&scratch.join("build"))?;
+    // The id names what is in both layers, so that a stack of the same name is the same.
+    let versions = build_packages.iter().map(|(name, version)| format!("{name}={version}"));
+    let content = LayerKey::of(versions.chain([blob.diff_id.to_string(), uv.clone()]));
     let stack = Stack {
         format: FORMAT,
-        id: format!("{release}-{}", &blob.diff_id.hex()[..12]),
+        id: format!("{release}-{}", &content.as_str()[..12]),
         release: release.clone(),
         pythons,
         blob,
         made_at: seconds(SystemTime::now()),
         packages: installed(&fs_dir)?,
-        build_packages: installed(&scratch.join("build"))?,
+        build_packages,
         uv,
     };
     publish(dir, &scratch, &stack)?;
@@ -153,7 +153,13 @@ fn make_one(dir: &Path, release: &Release, anew: bool, host: &HostSettings, repo
     Ok(stack)
 }
 
-fn debootstrap(scratch: &Path, target: &Path, release: &Release, host: &HostSettings, report: &Report<'_>) -> Result<(), MakeError> {
+fn debootstrap(
+    scratch: &Path,
+    target: &Path,
+    release: &Release,
+    host: &HostSettings,
+    report: &Report<'_>,
+) -> Result<(), MakeError> {
     let conf = scratch.join("apt.conf");
     fs::write(&conf, host.apt_conf()).map_err(io_error("writing", &conf))?;
     let mut command = bound("mmdebstrap");
@@ -162,7 +168,10 @@ fn debootstrap(scratch: &Path, target: &Path, release: &Release, host: &HostSett
         .arg(format!("--include={}", packages::run(release).join(",")))
         .arg(format!("--aptopt={}", conf.display()))
         .args(["--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=force-unsafe-io"])
-        .args(["man", "info", "doc", "locale", "groff", "lintian", "linda"].map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*")))
+        .args(
+            ["man", "info", "doc", "locale", "groff", "lintian", "linda"]
+                .map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*")),
+        )
         .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
         .arg(release.as_str())
         .arg(target);
@@ -256,25 +265,28 @@ fn pack(root: &Path, blob: &Path, report: &Report<'_>) -> Result<LayerBlob, Make
 
 /// Moves a made stack to its name: first the build layer, last the directory with the description, which alone counts.
 fn publish(dir: &Path, scratch: &Path, stack: &Stack) -> Result<(), MakeError> {
+    if super::read(&dir.join(&stack.id)).is_some() {
+        // The very same content is there already, and may be in use.
+        return remove(scratch);
+    }
     let json = serde_json::to_vec_pretty(stack).expect("a description has string keys");
+    let run = scratch.join("run");
+    let handle = File::open(&run).map_err(io_error("opening", &run))?;
     for (from, id, whole) in [("build", build_id(&stack.id), false), ("run", stack.id.clone(), true)] {
         let staged = scratch.join(&id);
         fs::create_dir_all(&staged).map_err(io_error("making", &staged))?;
-        let (from, to) = (scratch.join(from), staged.join("fs"));
-        fs::rename(&from, &to).map_err(io_error("moving", &from))?;
+        fs::set_permissions(&staged, PermissionsExt::from_mode(0o755)).map_err(io_error("opening", &staged))?;
+        let from = scratch.join(from);
+        fs::rename(&from, staged.join("fs")).map_err(io_error("moving", &from))?;
         if whole {
             fs::rename(scratch.join(BLOB), staged.join(BLOB)).map_err(io_error("moving", scratch))?;
             fs::write(staged.join("meta.json"), &json).map_err(io_error("writing", &staged))?;
         }
-        // The files of dpkg were written without waiting for the disk; now is the time to wait once.
-        let handle = File::open(&staged).map_err(io_error("opening", &staged))?;
+        // dpkg wrote without waiting for the disk; now is the time to wait, once.
         nix::unistd::syncfs(&handle).map_err(|errno| io_error("writing", &staged)(errno.into()))?;
         let target = dir.join(&id);
-        // A torn stack of an earlier attempt with the very same content; a whole one would have been found above.
-        if !whole || super::read(&target).is_none() {
-            remove(&target)?;
-            fs::rename(&staged, &target).map_err(io_error("moving", &staged))?;
-        }
+        remove(&target)?;
+        fs::rename(&staged, &target).map_err(io_error("moving", &staged))?;
     }
     File::open(dir).and_then(|handle| handle.sync_all()).map_err(io_error("writing", dir))?;
     remove(scratch)
@@ -337,16 +349,4 @@ fn seconds(time: SystemTime) -> i64 {
 
 fn io_error<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> MakeError + 'a {
     move |source| MakeError::Io { doing, path: path.to_owned(), source }
-}
-
-/// Keeps [`Progress`] from being called by two releases at once, for callers that print.
-#[derive(Debug, Default)]
-pub struct Serial(Mutex<()>);
-
-impl Serial {
-    /// Calls `print` while nobody else does.
-    pub fn with(&self, print: impl FnOnce()) {
-        let _held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        print();
-    }
 }

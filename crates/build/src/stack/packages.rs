@@ -4,7 +4,16 @@ use super::Release;
 
 /// What an app finds at run time: Python, the authorities, and the libraries that nearly every wheel or database driver loads.
 const RUN: [&str; 11] = [
-    "ca-certificates", "libgomp1", "libmagic1", "libmariadb3", "libpq5", "libstdc++6", "media-types", "netbase", "python3", "tzdata",
+    "ca-certificates",
+    "libgomp1",
+    "libmagic1",
+    "libmariadb3",
+    "libpq5",
+    "libstdc++6",
+    "media-types",
+    "netbase",
+    "python3",
+    "tzdata",
     "zlib1g",
 ];
 
@@ -47,9 +56,7 @@ const BUILD: [&str; 31] = [
 pub(super) fn run(release: &Release) -> Vec<&'static str> {
     let mut packages = RUN.to_vec();
     match release.as_str() {
-        // usr-is-merged takes the place of usrmerge, which would bring the whole of Perl.
-        "bookworm" => packages.extend(["python3-distutils", "usr-is-merged"]),
-        "bullseye" => packages.push("python3-distutils"),
+        "bookworm" | "bullseye" => packages.push("python3-distutils"),
         _ => {}
     }
     packages

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Installs what building, running and testing the platform needs beyond Rust, gcc and git, on Debian 12 or later.
+# Runs again at no cost: what is there is left alone. Needs root or sudo only when something is missing.
+set -eu
+
+# To build: libseccomp and how to find it. To run: containers' network, stacks. To test and try: curl, skopeo, umoci.
+packages="ca-certificates curl git iproute2 libseccomp-dev mmdebstrap nftables pkg-config skopeo tar umoci util-linux"
+user=adaptable
+
+missing=""
+for package in $packages; do
+    case "$(dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null || true)" in
+        *" installed") ;;
+        *) missing="$missing $package" ;;
+    esac
+done
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "setup: '$*' needs root, and there is no sudo: run this as root" >&2
+        exit 1
+    fi
+}
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "setup: install these by hand, there is no apt-get here:$missing" >&2
+        exit 1
+    fi
+    echo "setup: installing$missing"
+    # The list may be older than the mirror; reading it anew is worth its seconds only when it is needed.
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $missing ||
+        { as_root apt-get update --quiet &&
+          as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $missing; }
+fi
+
+if ! id "$user" >/dev/null 2>&1; then
+    echo "setup: making the system user $user"
+    as_root useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+fi
