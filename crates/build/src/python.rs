@@ -2,5 +2,10 @@
 
 pub(crate) mod drop;
 pub(crate) mod environment;
+pub(crate) mod lock;
+pub(crate) mod pipfile;
+pub(crate) mod pyproject;
 pub(crate) mod requirement;
 pub(crate) mod requirements;
+pub(crate) mod toml_ext;
+pub(crate) mod version;

@@ -112,7 +112,9 @@ pub(crate) fn parse(text: &str, hashes: &[&str]) -> Result<Parsed, String> {
     };
     let name = normalise(requirement.name.as_ref());
     let version = versions.iter().next().map(|spec| spec.version().to_string());
-    if url.is_none() && let Some(why) = drop::why(&name, version.as_deref()) {
+    if url.is_none()
+        && let Some(why) = drop::why(&name, version.as_deref())
+    {
         return Ok(Parsed::Drop(format!("`{name}` is left out: {}", why.reason())));
     }
     let extras: Vec<String> = requirement.extras.iter().map(|extra| normalise(extra.as_ref())).collect();
@@ -138,9 +140,7 @@ fn read(text: &str) -> Result<Requirement<VerbatimUrl>, String> {
         Ok(requirement) => Ok(requirement),
         Err(error) => {
             let error: pep508_rs::Pep508Error<VerbatimUrl> = error;
-            lenient(text)
-                .parse()
-                .map_err(|_: pep508_rs::Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
+            lenient(text).parse().map_err(|_: pep508_rs::Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
         }
     }
 }

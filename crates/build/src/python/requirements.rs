@@ -207,7 +207,12 @@ enum Unnamed {
 fn unnamed(body: &str, tree: &dyn SourceTree, by: &str) -> Option<Unnamed> {
     let body = body.trim().trim_matches(['"', '\'']);
     let vcs = ["git+", "hg+", "svn+", "bzr+"].iter().any(|scheme| body.starts_with(scheme));
-    if vcs || body.starts_with("http://") || body.starts_with("https://") || body.starts_with("git@") || body.starts_with("git://") {
+    if vcs
+        || body.starts_with("http://")
+        || body.starts_with("https://")
+        || body.starts_with("git@")
+        || body.starts_with("git://")
+    {
         return Some(url(body));
     }
     let local = body.strip_prefix("file://").or_else(|| body.strip_prefix("file:")).unwrap_or(body);
@@ -219,16 +224,17 @@ fn unnamed(body: &str, tree: &dyn SourceTree, by: &str) -> Option<Unnamed> {
     let archive = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"].iter().any(|end| path.ends_with(end));
     let pathlike = local.len() != body.len() || path.starts_with(['.', '/']) || (archive && !path.contains([' ', '@', '=']));
     let joined = join(parent(by), path);
-    let is_project = |dir: &str| {
-        ["setup.py", "pyproject.toml", "setup.cfg"].iter().any(|file| tree.has(&child(dir, file)))
-    };
+    let is_project = |dir: &str| ["setup.py", "pyproject.toml", "setup.cfg"].iter().any(|file| tree.has(&child(dir, file)));
     if !pathlike {
         let dir = joined.filter(|dir| path.contains('/') && is_project(dir))?;
         return Some(Unnamed::Dir { dir, extras });
     }
     let Some(mut joined) = joined else { return Some(Unnamed::Outside) };
     // pip resolves paths from where it is started, which is the root.
-    if !is_project(&joined) && !tree.has(&joined) && let Some(from_root) = join("", path) {
+    if !is_project(&joined)
+        && !tree.has(&joined)
+        && let Some(from_root) = join("", path)
+    {
         joined = from_root;
     }
     Some(if tree.has(&joined) {

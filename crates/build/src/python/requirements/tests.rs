@@ -94,10 +94,8 @@ fn local_projects_wheels_and_urls() {
 
 #[test]
 fn powershell_wrote_it() {
-    let bytes: Vec<u8> = [0xFF, 0xFE]
-        .into_iter()
-        .chain("Flask==2.0\r\npywin32==300\r\n".encode_utf16().flat_map(u16::to_le_bytes))
-        .collect();
+    let bytes: Vec<u8> =
+        [0xFF, 0xFE].into_iter().chain("Flask==2.0\r\npywin32==300\r\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let tree: MemoryTree = [("requirements.txt", bytes)].into_iter().collect();
     let got = read(&tree, "requirements.txt").unwrap();
     assert_eq!(lines(&got), ["flask==2.0"]);
