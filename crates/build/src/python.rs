@@ -1,11 +1,15 @@
 //! Python: which version, which dependencies, which system libraries.
 
+pub(crate) mod conda;
 pub(crate) mod drop;
 pub(crate) mod environment;
 pub(crate) mod lock;
+pub(crate) mod manifest;
+pub(crate) mod pins;
 pub(crate) mod pipfile;
 pub(crate) mod pyproject;
 pub(crate) mod requirement;
 pub(crate) mod requirements;
+pub(crate) mod system;
 pub(crate) mod toml_ext;
 pub(crate) mod version;
