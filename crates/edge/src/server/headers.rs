@@ -31,6 +31,7 @@ pub(super) fn wants_websocket(method: &Method, version: Version, headers: &Heade
 
 /// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
 pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, websocket: bool) {
+    let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     remove_hop_by_hop(headers);
     // Answered by us, when the app begins to read the body.
     headers.remove(header::EXPECT);
@@ -44,6 +45,10 @@ pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &Header
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     if websocket {
         insert_upgrade(headers);
+    } else if trailers {
+        // We pass trailers on, so the visitor's word that it understands them holds for us.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
@@ -134,7 +139,7 @@ mod tests {
             ("connection", "x-forwarded-for"),
             ("x-secret-hop", "1"),
             ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
+            ("te", "gzip"),
             ("upgrade", "h2c"),
             ("expect", "100-continue"),
             ("proxy-authorization", "Basic eA=="),
@@ -142,6 +147,12 @@ mod tests {
         ]);
         let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["authorization", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+    }
+
+    #[test]
+    fn trailers_stay_welcome() {
+        let headers = forwarded(&[("te", "gzip, Trailers")]);
+        assert_eq!((&headers["te"], &headers["connection"]), (&"trailers".parse().unwrap(), &"te".parse().unwrap()));
     }
 
     #[test]
