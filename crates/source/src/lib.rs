@@ -4,6 +4,7 @@
 //! what the tree holds. [`pack`] is the client's half of the first way, [`receive`] the platform's.
 
 mod collect;
+pub mod git;
 mod limits;
 mod link;
 mod pack;
@@ -15,7 +16,7 @@ mod tree;
 pub use collect::{CollectError, Received};
 pub use limits::Limits;
 pub use link::LinkError;
-pub use pack::{Commit, PackError, Packed, Skipped, pack};
+pub use pack::{PackError, Packed, Skipped, pack};
 pub use path::{PathError, TreePath};
 pub use receive::{ReceiveError, receive};
 pub use tarball::{TarError, TarProblem};

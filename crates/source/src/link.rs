@@ -89,8 +89,11 @@ pub(crate) fn follow<'a>(path: &'a TreePath, target: &dyn Fn(&TreePath) -> Optio
         *steps = steps.checked_sub(1 + done.len()).ok_or(LinkError::Tangled)?;
         match name {
             b"" | b"." => {}
-            b".." if done.pop().is_none() => return Ok(Way::Outside),
-            b".." => {}
+            b".." => {
+                if done.pop().is_none() {
+                    return Ok(Way::Outside);
+                }
+            }
             name => {
                 done.push(name);
                 if let Some(target) = target(&TreePath::from_names(&done)) {

@@ -5,15 +5,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use model::Commit;
+
 use crate::limits::{Limits, megabytes};
 use crate::link::LinkError;
 use crate::path::{PathError, TreePath};
 use crate::tarball::write::{EPOCH, Member, Writer};
 
-mod git;
+pub(crate) mod git;
 mod walk;
-
-pub use git::Commit;
 
 /// A directory that can't be packed.
 #[derive(Debug, thiserror::Error)]

@@ -5,23 +5,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use model::Commit;
+
 /// A large working tree makes git slow; the deployment doesn't wait longer for it.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// The most characters of a commit's first line.
 const LONGEST_SUBJECT: usize = 200;
-
-/// The commit a directory is at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Its id, in hexadecimal digits.
-    pub id: String,
-    /// The first line of its message.
-    pub subject: String,
-    /// The branch, if one is checked out.
-    pub branch: Option<String>,
-    /// Whether files that git tracks differ from it; `None` if git took too long to say.
-    pub dirty: Option<bool>,
-}
 
 /// Two questions to git, on their way.
 pub(super) struct Question {
@@ -41,12 +30,12 @@ impl Question {
         let status = self.status.and_then(|child| output(child, self.asked));
         let log = output(self.commit?, self.asked)?;
         let (id, subject) = log.trim_end().split_once('\0')?;
-        let branch = status.as_ref().and_then(|status| status.lines().find_map(|line| line.strip_prefix("# branch.head ")));
+        let branch = status.as_deref().and_then(|status| status.lines().find_map(|line| line.strip_prefix("# branch.head ")));
         Some(Commit {
             id: id.to_owned(),
             subject: one_line(subject),
-            branch: branch.filter(|&name| name != "(detached)").map(one_line),
-            dirty: status.as_ref().map(|status| status.lines().any(|line| !line.starts_with('#'))),
+            branch: branch.filter(|&name| name != "(detached)").map(one_line).unwrap_or_default(),
+            dirty: status.is_some_and(|status| status.lines().any(|line| !line.starts_with('#'))),
         })
     }
 }

@@ -221,7 +221,7 @@ fn number(field: &[u8], what: &'static str) -> Result<u64, TarProblem> {
         for &byte in &field[1..] {
             number = number.checked_mul(256).ok_or(TarProblem::Number(what))? | u64::from(byte);
         }
-        return if number <= i64::MAX as u64 { Ok(number) } else { Err(TarProblem::Number(what)) };
+        return if i64::try_from(number).is_ok() { Ok(number) } else { Err(TarProblem::Number(what)) };
     }
     let text = std::str::from_utf8(until_nul(field)).map_err(|_not_text| TarProblem::Number(what))?.trim_matches(' ');
     if text.is_empty() {

@@ -49,7 +49,7 @@ fn order_and_dates_make_no_difference_but_contents_do() {
     assert_ne!(one, digest(Tar::default().file("a", "1").file("b/c", "3")));
 }
 
-/// Flask's ETag is made of time and size: a changed file of the same size must get another time, an unchanged one must not.
+/// Flask's `ETag` is made of time and size: a changed file of the same size must get another time, an unchanged one must not.
 #[test]
 fn a_files_time_follows_its_contents() {
     let directory = tempfile::tempdir().unwrap();
