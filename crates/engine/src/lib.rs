@@ -1,1 +1,178 @@
 //! The engine trait (run this container), the local engine, a fake, and one conformance suite for all.
+//!
+//! Nothing above this seam may assume that a container is on this machine: it has an address, an output and an end.
+
+#[cfg(target_os = "linux")]
+pub mod local;
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+
+pub use sandbox::{
+    CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId, Upper,
+    Usage,
+};
+
+/// One stream of a container's output.
+pub type Output = Pin<Box<dyn AsyncRead + Send>>;
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The machine lacks room: memory, addresses, processes.
+    #[error("{0}")]
+    NoRoom(String),
+    /// It failed, in one line.
+    #[error("{0}")]
+    Failed(String),
+    /// There is no such container or layer (any more).
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The engine has ended.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl EngineError {
+    /// Whether it may go well once something else has ended.
+    pub fn is_no_room(&self) -> bool {
+        matches!(self, Self::NoRoom(_))
+    }
+}
+
+/// Stops and continues all processes of a container, by one write.
+#[derive(Debug)]
+pub struct Freezer {
+    control: OwnedFd,
+}
+
+impl Freezer {
+    /// A freezer that writes to an open `cgroup.freeze` (cgroups(7), version 2).
+    pub fn new(control: OwnedFd) -> Self {
+        Self { control }
+    }
+
+    /// Takes the processor away. Returns before every process has stopped.
+    pub fn freeze(&self) -> std::io::Result<()> {
+        self.write(b"1")
+    }
+
+    /// Gives it back.
+    pub fn thaw(&self) -> std::io::Result<()> {
+        self.write(b"0")
+    }
+
+    fn write(&self, state: &[u8]) -> std::io::Result<()> {
+        nix::sys::uio::pwrite(self.control.as_fd(), state, 0)?;
+        Ok(())
+    }
+}
+
+/// A container that runs, or has run.
+pub struct Container {
+    /// Its name.
+    pub id: ContainerId,
+    /// Its address; only the platform reaches it.
+    pub address: IpAddr,
+    /// Freezes and thaws it, where the machine can.
+    pub freezer: Option<Freezer>,
+    output: Option<(Output, Output)>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Container").field("id", &self.id).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Container {
+    /// A container as an engine made it.
+    pub fn new(
+        id: ContainerId,
+        address: IpAddr,
+        freezer: Option<Freezer>,
+        output: (Output, Output),
+        exit: watch::Receiver<Option<Exit>>,
+    ) -> Self {
+        Self { id, address, freezer, output: Some(output), exit }
+    }
+
+    /// Its standard output and standard error, once.
+    pub fn take_output(&mut self) -> Option<(Output, Output)> {
+        self.output.take()
+    }
+
+    /// Waits until its first process has ended, and all others with it.
+    pub async fn exited(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.unwrap_or(GONE),
+            // The engine has ended, and with it all that it ran.
+            Err(_engine_ended) => GONE,
+        }
+    }
+}
+
+const GONE: Exit = Exit { code: None, signal: None, oom_killed: false };
+
+/// What an engine found of itself.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: String,
+    /// What was found.
+    pub found: String,
+    /// What to do, where it is not well.
+    pub problem: Option<String>,
+}
+
+/// Runs containers, and keeps the layers they are made of.
+#[async_trait]
+pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// Makes a container and starts it.
+    async fn create(&self, spec: ContainerSpec) -> Result<Container, EngineError>;
+
+    /// Sends a signal to its first process; one that is frozen is thawed before.
+    async fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), EngineError>;
+
+    /// SIGTERM, then SIGKILL after `grace`; returns once nothing of it is left. Fine where it has ended already.
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), EngineError>;
+
+    /// Where it listens for TCP connections.
+    async fn listeners(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, EngineError>;
+
+    /// What it uses.
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, EngineError>;
+
+    /// Unpacks a checked archive as a new layer, below the directory `prefix` (absolute, as in `/app`).
+    async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: std::fs::File) -> Result<(), EngineError>;
+
+    /// Makes a layer that a container has written whole and durable; only what lies below `keep` (absolute paths) stays of it,
+    /// or all where `keep` is empty.
+    async fn seal_layer(&self, layer: &LayerId, keep: &[String]) -> Result<(), EngineError>;
+
+    /// Packs a layer as a blob (`application/vnd.oci.image.layer.v1.tar+gzip`) into an open file.
+    async fn pack_layer(&self, layer: &LayerId, to: std::fs::File) -> Result<PackedLayer, EngineError>;
+
+    /// Whether a layer is there, whole.
+    async fn has_layer(&self, layer: &LayerId) -> Result<bool, EngineError>;
+
+    /// Removes a layer, whole or not. Fine where there is none.
+    async fn remove_layer(&self, layer: &LayerId) -> Result<(), EngineError>;
+
+    /// Every layer that is there, whole.
+    async fn layers(&self) -> Result<Vec<LayerId>, EngineError>;
+
+    /// What it finds of itself, for `doctor`.
+    async fn check(&self) -> Vec<Finding>;
+
+    /// Ends everything that runs and puts the machine back as it was.
+    async fn shutdown(&self);
+}

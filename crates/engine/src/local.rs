@@ -1,0 +1,1 @@
+//! Runs containers on this machine, through the launcher.
