@@ -1,0 +1,271 @@
+//! The command line as it is typed: commands, their flags, and what `--help` says of each.
+
+mod flags;
+mod values;
+
+use clap::{Parser, Subcommand};
+use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
+
+pub use flags::{DeployArgs, ReachArgs, ServeArgs};
+pub use values::{Since, duration, variable};
+
+const ABOUT: &str = "A serverless cloud of one's own: push a Flask app's source, it runs behind HTTPS, sleeps when nobody asks, and wakes on request.";
+const AFTER: &str = "\
+Begin with:        sudo adaptable up examples/flask
+See what is there: adaptable apps, adaptable status APP, adaptable logs APP --follow
+
+Exit codes: 0 done, 1 it failed, 2 bad usage, 3 no platform answers, 4 not allowed.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "adaptable", version, about = ABOUT, after_help = AFTER, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// How to reach a platform, and how to print.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the platform in the foreground until SIGTERM or SIGINT
+    #[command(after_help = "Example: sudo adaptable serve --data-dir /srv/cloud --domain cloud.example")]
+    Serve(ServeArgs),
+    /// Start a platform in the background unless one answers, deploy a directory, and show its first answers
+    #[command(after_help = "Example: sudo adaptable up examples/flask")]
+    Up {
+        /// What to deploy.
+        #[command(flatten)]
+        deploy: DeployArgs,
+        /// How to serve.
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
+    /// Stop the platform that `up` started; apps and data stay
+    #[command(after_help = "Example: sudo adaptable down")]
+    Down,
+    /// Deploy a directory; its first deployment creates the app
+    #[command(after_help = "Example: adaptable deploy . --app shop --env GREETING=hello")]
+    Deploy(DeployArgs),
+    /// List the apps
+    #[command(after_help = "Example: adaptable apps --json")]
+    Apps,
+    /// Show an app: its state, instances and last deployments
+    #[command(after_help = "Example: adaptable status shop")]
+    Status {
+        /// The app
+        app: AppName,
+    },
+    /// Show an app's output, or a deployment's log
+    #[command(after_help = "Examples: adaptable logs shop --follow\n          adaptable logs shop --since 10m\n          adaptable logs shop --deployment 3")]
+    Logs(LogsArgs),
+    /// List, set and unset an app's variables; a change makes a new revision without a build
+    #[command(after_help = "Examples: adaptable env shop list\n          adaptable env shop set GREETING=hello DEBUG=\n          adaptable env shop unset DEBUG")]
+    Env {
+        /// The app
+        app: AppName,
+        /// The variables of the build, in place of those of the run time
+        #[arg(long, global = true)]
+        build: bool,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: EnvAction,
+    },
+    /// Print or replace an app's settings document (YAML)
+    #[command(after_help = "Example: adaptable settings shop get > shop.yaml; adaptable settings shop apply -f shop.yaml")]
+    Settings {
+        /// The app
+        app: AppName,
+        /// What to do with it.
+        #[command(subcommand)]
+        action: SettingsAction,
+    },
+    /// Change an app's resources, and how many instances there may be
+    #[command(after_help = "Example: adaptable scale shop --min 1 --max 20 --memory 1024")]
+    Scale(ScaleArgs),
+    /// List an app's revisions
+    #[command(after_help = "Example: adaptable revisions shop")]
+    Revisions {
+        /// The app
+        app: AppName,
+    },
+    /// List an app's deployments
+    #[command(after_help = "Example: adaptable deployments shop")]
+    Deployments {
+        /// The app
+        app: AppName,
+    },
+    /// Serve an earlier revision again
+    #[command(after_help = "Example: adaptable rollback shop --to 3")]
+    Rollback {
+        /// The app
+        app: AppName,
+        /// The revision to serve (default: the one served before)
+        #[arg(long, value_name = "N")]
+        to: Option<RevisionNumber>,
+    },
+    /// Stop an app's instances; it answers 503 until it is resumed
+    #[command(after_help = "Example: adaptable pause shop")]
+    Pause {
+        /// The app
+        app: AppName,
+    },
+    /// End an app's pause; the next request starts an instance
+    #[command(after_help = "Example: adaptable resume shop")]
+    Resume {
+        /// The app
+        app: AppName,
+    },
+    /// Delete an app with all its revisions, variables and logs
+    #[command(after_help = "Example: adaptable delete shop --yes")]
+    Delete {
+        /// The app
+        app: AppName,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Create, list and revoke access tokens
+    #[command(after_help = "Example: adaptable token create laptop")]
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: TokenAction,
+    },
+    /// Remember a platform elsewhere: its address, a token and its certificate
+    #[command(after_help = "Example: adaptable login https://cloud.example:8443")]
+    Login {
+        /// The platform's address
+        address: String,
+        /// The SHA-256 fingerprint that its certificate authority must have, where nobody can be asked
+        #[arg(long, value_name = "SHA256")]
+        fingerprint: Option<String>,
+    },
+    /// Forget the platform that `login` remembers
+    Logout,
+    /// Check this machine and the platform, and say what to do
+    #[command(after_help = "Example: sudo adaptable doctor")]
+    Doctor(ServeArgs),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Make the base systems that apps run on, where they are missing
+    #[command(hide = true)]
+    Stack {
+        /// The Debian releases (default: those that serve makes)
+        #[arg(value_name = "RELEASE")]
+        releases: Vec<String>,
+        /// Where they lie (default: /var/cache/adaptable)
+        #[arg(long, value_name = "DIR")]
+        stack_dir: Option<std::path::PathBuf>,
+        /// Make them again, with the security updates of today
+        #[arg(long)]
+        anew: bool,
+    },
+}
+
+/// What to do with variables.
+#[derive(Debug, Subcommand)]
+pub enum EnvAction {
+    /// List the variables; values are hidden
+    List {
+        /// Show the values
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Set variables
+    Set {
+        /// Variables and values, as NAME=VALUE
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = variable)]
+        variables: Vec<(EnvName, String)>,
+    },
+    /// Remove variables
+    Unset {
+        /// Their names
+        #[arg(required = true, value_name = "NAME", value_parser = EnvName::parse)]
+        names: Vec<EnvName>,
+    },
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum SettingsAction {
+    /// Print the document
+    Get,
+    /// Replace the document
+    Apply {
+        /// The document's file; - reads standard input
+        #[arg(short, long, value_name = "FILE")]
+        file: std::path::PathBuf,
+    },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenAction {
+    /// Make a token and print it, this one time
+    Create {
+        /// A name for it
+        name: String,
+        /// The only app it is for (default: all)
+        #[arg(long, value_name = "NAME")]
+        app: Option<AppName>,
+    },
+    /// List the tokens, without their secrets
+    List,
+    /// Make a token invalid
+    Revoke {
+        /// Its id (see list)
+        id: String,
+    },
+}
+
+/// What of the log to show.
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// The app
+    pub app: AppName,
+    /// Go on with the lines to come, until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only lines since then: 90s, 10m, 2h, 1d, or a time in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub since: Option<Since>,
+    /// The log of that deployment
+    #[arg(long, value_name = "N")]
+    pub deployment: Option<DeploymentNumber>,
+    /// At most that many lines of the past
+    #[arg(long, short = 'n', value_name = "N")]
+    pub lines: Option<u32>,
+}
+
+/// What of an app's scale to change.
+#[derive(Debug, clap::Args)]
+pub struct ScaleArgs {
+    /// The app
+    pub app: AppName,
+    /// Instances kept even without load
+    #[arg(long, value_name = "N")]
+    pub min: Option<u32>,
+    /// Instances at most
+    #[arg(long, value_name = "N")]
+    pub max: Option<u32>,
+    /// Requests that one instance handles at the same time
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u32>,
+    /// Memory of one instance in MB, a multiple of 256
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u32>,
+    /// Processor cores of one instance, as in 0.5
+    #[arg(long, value_name = "CORES")]
+    pub vcpus: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Flags that several commands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use model::{AppName, DatabaseType, EnvName};
+
+use super::values::{database, variable};
+
+/// How to reach a platform, and how to print.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReachArgs {
+    /// The platform on this machine that keeps its data there [env: ADAPTABLE_DATA_DIR] [default: /var/lib/adaptable]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub data_dir: Option<PathBuf>,
+    /// The platform at that address [env: ADAPTABLE_URL]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "data_dir", help_heading = "Everywhere")]
+    pub url: Option<String>,
+    /// The access token for it [env: ADAPTABLE_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true, help_heading = "Everywhere")]
+    pub token: Option<String>,
+    /// A certificate authority to trust beside the system's, as PEM [env: ADAPTABLE_CA]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub ca: Option<PathBuf>,
+    /// Print one JSON document to standard output, and everything else to standard error
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+}
+
+/// How to serve. Each may also stand in an `ADAPTABLE_…` variable or in `DATA/config.toml`; a flag wins over the variable, and that over the file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where to listen for HTTP, which redirects to HTTPS [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", help_heading = "Platform")]
+    pub http: Option<String>,
+    /// Where to listen for HTTPS [env: ADAPTABLE_HTTPS] [default: 0.0.0.0:8443]
+    #[arg(long, value_name = "ADDR", help_heading = "Platform")]
+    pub https: Option<String>,
+    /// The domain: apps are at https://NAME.DOMAIN [env: ADAPTABLE_DOMAIN] [default: localhost]
+    #[arg(long, value_name = "NAME", help_heading = "Platform")]
+    pub domain: Option<String>,
+    /// Where certificates for a public domain come from [env: ADAPTABLE_ACME_DIRECTORY]
+    #[arg(long, value_name = "URL", help_heading = "Platform")]
+    pub acme_directory: Option<String>,
+    /// Whom that authority may write to [env: ADAPTABLE_ACME_EMAIL]
+    #[arg(long, value_name = "ADDR", help_heading = "Platform")]
+    pub acme_email: Option<String>,
+    /// Where the base systems lie that all platforms of this machine share [env: ADAPTABLE_STACK_DIR] [default: /var/cache/adaptable]
+    #[arg(long, value_name = "DIR", help_heading = "Platform")]
+    pub stack_dir: Option<String>,
+    /// How long an app without requests keeps its last instance, as in 15m [env: ADAPTABLE_IDLE_TIMEOUT] [default: 15m]
+    #[arg(long, value_name = "TIME", help_heading = "Platform")]
+    pub idle_timeout: Option<String>,
+    /// The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]
+    #[arg(long, value_name = "NAME", help_heading = "Platform")]
+    pub user: Option<String>,
+    /// Leave the terminal's session; `up` starts the platform so
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+/// What to deploy, and how.
+#[derive(Debug, Clone, Args)]
+pub struct DeployArgs {
+    /// The directory with the source
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// The app's name (default: the directory's)
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<AppName>,
+    /// The template, in place of recognising it: flask, fastapi, django, python
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    /// The command line that starts the app
+    #[arg(long, value_name = "CMD")]
+    pub start_command: Option<String>,
+    /// The part of the source that build and app see
+    #[arg(long, value_name = "DIR")]
+    pub base_directory: Option<String>,
+    /// The database beside the app: postgres, mongodb, mssql or none
+    #[arg(long, value_name = "KIND", value_parser = database)]
+    pub database: Option<DatabaseType>,
+    /// A variable of the run time (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(EnvName, String)>,
+    /// A variable of the build (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub build_env: Vec<(EnvName, String)>,
+    /// A settings document (YAML or JSON) to apply first
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+}

@@ -1,0 +1,152 @@
+//! The commands, one file a verb, and the way from the command line to each.
+
+mod apps;
+mod delete;
+mod deploy;
+mod deployments;
+mod doctor;
+mod down;
+mod env;
+mod login;
+mod logs;
+mod pause;
+mod revisions;
+mod rollback;
+mod scale;
+mod settings;
+#[cfg(target_os = "linux")]
+mod stack;
+mod status;
+mod token;
+mod up;
+
+use std::future::Future;
+
+use api::Client;
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command, ReachArgs};
+use crate::config;
+use crate::explain::Failure;
+use crate::printer::Printer;
+use crate::reach::{self, Place};
+
+/// What every command has at hand.
+pub struct Context {
+    /// Where output goes.
+    pub printer: Printer,
+    /// Which platform is meant.
+    pub reach: ReachArgs,
+}
+
+/// A variable of the environment, where it is text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Context {
+    /// Which platform is meant.
+    pub fn place(&self) -> Result<Place, Failure> {
+        reach::place(&self.reach, &variable, || match crate::login::file(&variable) {
+            Some(file) => crate::login::load(&file),
+            None => Ok(None),
+        })
+    }
+
+    /// The client of the platform that is meant.
+    pub fn client(&self) -> Result<Client, Failure> {
+        reach::client(&self.place()?)
+    }
+
+    /// The data directory of the platform on this machine.
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        config::data_dir(self.reach.data_dir.as_deref(), &variable)
+    }
+}
+
+/// Runs what was typed.
+pub fn run(cli: Cli, printer: Printer) -> Result<(), Failure> {
+    let Cli { reach, command } = cli;
+    let context = Context { printer, reach };
+    match command {
+        // Must begin while the process has one thread and no runtime.
+        Command::Serve(args) => serve(&context, &args),
+        #[cfg(target_os = "linux")]
+        Command::Stack { releases, stack_dir, anew } => stack::run(&context, &releases, stack_dir, anew),
+        #[cfg(not(target_os = "linux"))]
+        Command::Stack { .. } => Err(Failure::not_here("stack")),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "adaptable", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Logout => login::logout(&context),
+        command => wait(client_command(&context, command)),
+    }
+}
+
+/// Runs a client's command on a runtime of this one thread.
+fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local(format!("can't start: {error}"), ""))?;
+    let result = runtime.block_on(work);
+    // A thread that still reads a large directory must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn client_command(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up { deploy, serve } => up::run(context, &deploy, &serve).await,
+        Command::Down => down::run(context).await,
+        Command::Deploy(args) => deploy::run(context, &args).await,
+        Command::Apps => apps::run(context).await,
+        Command::Status { app } => status::run(context, &app).await,
+        Command::Logs(args) => logs::run(context, &args).await,
+        Command::Env { app, build, action } => env::run(context, &app, build, action).await,
+        Command::Settings { app, action } => settings::run(context, &app, action).await,
+        Command::Scale(args) => scale::run(context, &args).await,
+        Command::Revisions { app } => revisions::run(context, &app).await,
+        Command::Deployments { app } => deployments::run(context, &app).await,
+        Command::Rollback { app, to } => rollback::run(context, &app, to).await,
+        Command::Pause { app } => pause::pause(context, &app).await,
+        Command::Resume { app } => pause::resume(context, &app).await,
+        Command::Delete { app, yes } => delete::run(context, &app, yes).await,
+        Command::Token { action } => token::run(context, action).await,
+        Command::Login { address, fingerprint } => login::run(context, &address, fingerprint.as_deref()).await,
+        Command::Doctor(args) => doctor::run(context, &args).await,
+        Command::Serve(_) | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {
+            unreachable!("these run without a runtime")
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn serve(context: &Context, args: &crate::cli::ServeArgs) -> Result<(), Failure> {
+    if context.reach.url.is_some() {
+        return Err(Failure::usage("--url names a platform elsewhere; 'serve' runs one here", "leave --url out"));
+    }
+    if args.detached {
+        // Fails only for the leader of a group, which then has no terminal to lose either.
+        nix::unistd::setsid().ok();
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::needs_root("serve"));
+    }
+    let config = config::resolve(args, context.data_dir(), &variable).map_err(settings_refused)?;
+    Err(Failure::local(format!("this build can not serve {} yet", config.data_dir.display()), ""))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn serve(_context: &Context, _args: &crate::cli::ServeArgs) -> Result<(), Failure> {
+    Err(Failure::not_here("serve"))
+}
+
+/// Settings of `serve` that can't be used.
+#[cfg(target_os = "linux")]
+fn settings_refused(error: config::ConfigError) -> Failure {
+    let mut problems = error.0.into_iter();
+    let first = problems.next().unwrap_or_default();
+    Failure::usage(first, problems.collect::<Vec<_>>().join("\n"))
+}

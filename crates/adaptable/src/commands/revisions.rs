@@ -1,0 +1,29 @@
+//! `revisions`: what was, and can be, served.
+
+use anstyle::Style;
+use model::AppName;
+
+use super::Context;
+use super::deployments::{commit, moment};
+use crate::explain::Failure;
+use crate::printer::{DIM, GREEN, Table};
+
+/// Runs `revisions`.
+pub async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
+    let revisions = context.client()?.revisions(app).await?;
+    if context.printer.json() {
+        return context.printer.document(&revisions);
+    }
+    let mut table = Table::new(["REVISION", "SERVING", "CREATED", "IMAGE", "COMMIT"]);
+    for revision in revisions {
+        let image: String = revision.image.trim_start_matches("sha256:").chars().take(12).collect();
+        table.styled([
+            (revision.revision.to_string(), Style::new()),
+            (if revision.serving { "yes" } else { "" }.to_owned(), GREEN),
+            (moment(revision.created_at), DIM),
+            (image, Style::new()),
+            (commit(revision.commit.as_ref()), Style::new()),
+        ]);
+    }
+    context.printer.table(&table, "no revisions yet")
+}

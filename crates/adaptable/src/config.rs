@@ -1,0 +1,295 @@
+//! The settings of `serve`: a flag wins over an `ADAPTABLE_…` variable, that over `DATA/config.toml`, and that over the default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::{self, ServeArgs};
+
+/// Where a platform keeps its data unless told otherwise.
+pub const DATA_DIR: &str = "/var/lib/adaptable";
+
+/// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
+const KEYS: [(&str, &str); 8] = [
+    ("http", "0.0.0.0:8080"),
+    ("https", "0.0.0.0:8443"),
+    ("domain", "localhost"),
+    ("acme-directory", ""),
+    ("acme-email", ""),
+    ("stack-dir", "/var/cache/adaptable"),
+    ("idle-timeout", "15m"),
+    ("user", "adaptable"),
+];
+
+/// The variables of the environment, as far as they matter here.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Everything `serve` has to know, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The data directory, absolute.
+    pub data_dir: PathBuf,
+    /// Where to listen for HTTP.
+    pub http: SocketAddr,
+    /// Where to listen for HTTPS.
+    pub https: SocketAddr,
+    /// The domain below which apps lie.
+    pub domain: String,
+    /// The ACME directory, where certificates are to come from one.
+    pub acme_directory: Option<String>,
+    /// The contact for it.
+    pub acme_email: Option<String>,
+    /// Where the base systems lie, absolute.
+    pub stack_dir: PathBuf,
+    /// How long an app without requests keeps its last instance.
+    pub idle_timeout: Duration,
+    /// The system user to become.
+    pub user: String,
+}
+
+/// Settings that can't be used: every problem, each with the place it comes from.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// A value, and where it was set.
+struct Value {
+    text: String,
+    origin: String,
+}
+
+/// The data directory that is meant: the flag's, the variable's, or the default.
+pub fn data_dir(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
+    let named = flag.map(Path::to_owned).or_else(|| env("ADAPTABLE_DATA_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from));
+    absolute(&named.unwrap_or_else(|| PathBuf::from(DATA_DIR)))
+}
+
+/// Brings the four places together.
+pub fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Result<ServeConfig, ConfigError> {
+    let mut problems = Vec::new();
+    let mut values: BTreeMap<&'static str, Value> =
+        KEYS.iter().map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned() })).collect();
+    let file = data_dir.join("config.toml");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => read_file(&file, &text, &mut values, &mut problems),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => problems.push(format!("can't read {}: {error}", file.display())),
+    }
+    for (key, _) in KEYS {
+        let name = format!("ADAPTABLE_{}", key.to_ascii_uppercase().replace('-', "_"));
+        if let Some(text) = env(&name).filter(|text| !text.is_empty()) {
+            values.insert(key, Value { text, origin: name });
+        }
+        if let Some(text) = flag(args, key) {
+            values.insert(key, Value { text, origin: format!("--{key}") });
+        }
+    }
+    check(&values, data_dir, problems)
+}
+
+/// The flag of a key.
+fn flag(args: &ServeArgs, key: &str) -> Option<String> {
+    match key {
+        "http" => &args.http,
+        "https" => &args.https,
+        "domain" => &args.domain,
+        "acme-directory" => &args.acme_directory,
+        "acme-email" => &args.acme_email,
+        "stack-dir" => &args.stack_dir,
+        "idle-timeout" => &args.idle_timeout,
+        "user" => &args.user,
+        _ => unreachable!("every key has a flag"),
+    }
+    .clone()
+}
+
+/// The flags that were given, as another process of this program is to get them.
+pub fn given(args: &ServeArgs) -> Vec<String> {
+    let mut given = Vec::new();
+    for (key, _) in KEYS {
+        if let Some(mut text) = flag(args, key) {
+            if key == "stack-dir" {
+                text = absolute(Path::new(&text)).display().to_string();
+            }
+            given.push(format!("--{key}={text}"));
+        }
+    }
+    given
+}
+
+/// Reads `config.toml`, key by key, so that every problem is named with its line.
+fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>, problems: &mut Vec<String>) {
+    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+    let place = |offset: usize| format!("{} line {}", path.display(), line(offset));
+    let table = match toml::de::DeTable::parse(text) {
+        Ok(table) => table.into_inner(),
+        Err(error) => {
+            let offset = error.span().map_or(0, |span| span.start);
+            problems.push(format!("{}: {}", place(offset), error.message().lines().next().unwrap_or_default()));
+            return;
+        }
+    };
+    for (key, value) in &table {
+        let origin = place(key.span().start);
+        let name = key.get_ref().replace('_', "-");
+        let Some((known, _)) = KEYS.iter().find(|(known, _)| *known == name) else {
+            let names: Vec<_> = KEYS.iter().map(|(known, _)| *known).collect();
+            problems.push(format!("{origin}: there is no key {:?}; there are {}", key.get_ref(), names.join(", ")));
+            continue;
+        };
+        let text = match value.get_ref() {
+            toml::de::DeValue::String(text) => text.to_string(),
+            toml::de::DeValue::Integer(number) => number.to_string(),
+            other => {
+                problems.push(format!("{origin}: {known} must be a text, not a {}", other.type_str()));
+                continue;
+            }
+        };
+        values.insert(known, Value { text, origin });
+    }
+}
+
+/// Turns the texts into what they mean.
+fn check(values: &BTreeMap<&'static str, Value>, data_dir: PathBuf, mut problems: Vec<String>) -> Result<ServeConfig, ConfigError> {
+    let mut say = |key: &str, must: &str| {
+        let Value { text, origin } = &values[key];
+        let shown: String = text.chars().take(80).collect();
+        problems.push(format!("{origin}: {key} {shown:?} {must}"));
+    };
+    let text = |key: &str| values[key].text.as_str();
+    let mut listen = |key: &str| {
+        text(key).parse::<SocketAddr>().unwrap_or_else(|_unreadable| {
+            say(key, "must be an address and a port, as in 0.0.0.0:8443 or [::]:8443");
+            SocketAddr::from(([0, 0, 0, 0], 0))
+        })
+    };
+    let (http, https) = (listen("http"), listen("https"));
+    if http == https && http.port() != 0 {
+        say("http", "must not be the same as https");
+    }
+    if !is_host(text("domain")) {
+        say("domain", "must be a host name in lower case");
+    }
+    let directory = Some(text("acme-directory")).filter(|url| !url.is_empty());
+    if directory.is_some_and(|url| !url.starts_with("https://")) {
+        say("acme-directory", "must begin with https://");
+    }
+    let email = Some(text("acme-email")).filter(|address| !address.is_empty());
+    if email.is_some_and(|address| !address.contains('@') || address.contains(char::is_whitespace)) {
+        say("acme-email", "must be an e-mail address");
+    }
+    let idle_timeout = cli::duration(text("idle-timeout")).unwrap_or_else(|_unreadable| {
+        say("idle-timeout", "must be a duration, as in 90s or 15m");
+        Duration::ZERO
+    });
+    if !is_user(text("user")) {
+        say("user", "must be the name of a system user");
+    }
+    if text("stack-dir").is_empty() {
+        say("stack-dir", "must be a directory");
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    Ok(ServeConfig {
+        data_dir,
+        http,
+        https,
+        domain: text("domain").to_owned(),
+        acme_directory: directory.map(str::to_owned),
+        acme_email: email.map(str::to_owned),
+        stack_dir: absolute(Path::new(text("stack-dir"))),
+        idle_timeout,
+        user: text("user").to_owned(),
+    })
+}
+
+/// The path from the root; links stay as they are.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_no_working_directory| path.to_owned())
+}
+
+fn is_host(text: &str) -> bool {
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    // An app's name of 40 bytes and a dot must fit before it.
+    text.len() <= 212 && text.split('.').all(label) && text.parse::<std::net::IpAddr>().is_err()
+}
+
+fn is_user(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        && text.len() <= 32
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_name: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+        let data = tempfile::tempdir().expect("a directory");
+        std::fs::write(data.path().join("config.toml"), "https = '1.1.1.1:1'\ndomain = 'file.example'\nidle_timeout = 60\nuser='x'\n")
+            .expect("write the file");
+        let env = |name: &str| match name {
+            "ADAPTABLE_HTTPS" => Some("2.2.2.2:2".to_owned()),
+            "ADAPTABLE_DOMAIN" => Some("variable.example".to_owned()),
+            _ => None,
+        };
+        let args = ServeArgs { https: Some("3.3.3.3:3".to_owned()), ..ServeArgs::default() };
+        let config = resolve(&args, data.path().to_owned(), &env).expect("all is well");
+        assert_eq!(config.https, SocketAddr::from(([3, 3, 3, 3], 3)));
+        assert_eq!(config.domain, "variable.example");
+        assert_eq!(config.idle_timeout, Duration::from_secs(60));
+        assert_eq!(config.user, "x");
+        assert_eq!(config.http, SocketAddr::from(([0, 0, 0, 0], 8080)));
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_line() {
+        let data = tempfile::tempdir().expect("a directory");
+        std::fs::write(data.path().join("config.toml"), "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\n").expect("write the file");
+        let args = ServeArgs { domain: Some("Not A Host".to_owned()), ..ServeArgs::default() };
+        let ConfigError(problems) = resolve(&args, data.path().to_owned(), &nothing).expect_err("it is full of problems");
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        let all = problems.join("\n");
+        for part in ["config.toml line 2: https \"x\" must", "line 4: there is no key \"frobnicate\"", "line 5: http must be a text", "--domain: "] {
+            assert!(all.contains(part), "{part:?} in {all}");
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_named_with_its_line() {
+        let data = tempfile::tempdir().expect("a directory");
+        std::fs::write(data.path().join("config.toml"), "http = '0.0.0.0:1'\nhttps = \n").expect("write the file");
+        let ConfigError(problems) = resolve(&ServeArgs::default(), data.path().to_owned(), &nothing).expect_err("it can't be read");
+        assert!(problems[0].contains("line 2"), "{problems:?}");
+    }
+
+    #[test]
+    fn hosts_and_users_are_checked() {
+        for good in ["localhost", "cloud.example", "a-b.c1.example"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", ".", "a..b", "Cloud.example", "1.2.3.4", "a_b", "-a.b", "a b"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        assert!(is_user("adaptable") && !is_user("root;id") && !is_user("") && !is_user("-x"));
+    }
+
+    #[test]
+    fn only_given_flags_are_passed_on() {
+        let args = ServeArgs { http: Some("127.0.0.1:0".to_owned()), stack_dir: Some("/x".to_owned()), ..ServeArgs::default() };
+        assert_eq!(given(&args), ["--http=127.0.0.1:0", "--stack-dir=/x"]);
+    }
+}
