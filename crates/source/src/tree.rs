@@ -200,10 +200,12 @@ impl Node {
     }
 }
 
-/// Reads the headers of an archive of ours, and keeps none of its contents.
+/// Reads the headers of an archive of ours, and none of its contents.
 fn index(file: &File) -> Result<BTreeMap<TreePath, Node>, Box<dyn std::error::Error + Send + Sync>> {
     let mut nodes = BTreeMap::new();
-    let mut reader = Reader::new(BufReader::with_capacity(64 * 1024, file));
+    // What lies beyond the end is found out at the next header.
+    let skip = |from: &mut BufReader<&File>, bytes| from.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?).map(|()| bytes);
+    let mut reader = Reader::skipping(BufReader::with_capacity(16 * 1024, file), skip);
     while let Some(header) = reader.next()? {
         let path = TreePath::parse(&header.path)?;
         let node = match header.kind {

@@ -19,6 +19,8 @@ use crate::path::{TreePath, show};
 const LONGEST_LINE: u64 = 16 * 1024;
 /// The most bytes of an ignore file that are looked at.
 const LONGEST_IGNORE: u64 = 256 * 1024;
+/// How many times the limit of files a commit may list, the rest being ignored.
+const LISTED_PER_TAKEN: usize = 10;
 /// A pointer of git LFS is smaller, by its specification.
 const LONGEST_POINTER: u64 = 1024;
 /// How many names a note gives.
@@ -93,13 +95,11 @@ impl PushedTree {
 
     /// Checks every entry of the commit and writes the canonical tar to `dest`; gives it with notes for the pusher. Blocks.
     pub(crate) fn take(&self, limits: &Limits, dest: &Path) -> Result<Taken, SnapshotError> {
-        let (mut listed, submodules) = self.list(limits)?;
+        let ignored = self.ignored()?;
+        let (listed, submodules) = self.list(limits, ignored.as_ref())?;
         let mut collector = Collector::new(*limits, dest);
         let mut notes = Vec::new();
         note(&mut notes, &submodules, "is a submodule, which is not deployed: an empty directory takes its place");
-        if let Some(ignored) = self.ignored(&listed)? {
-            listed.retain(|entry| !ignored.matched_path_or_any_parents(entry.path.as_path(), false).is_ignore());
-        }
         let pointers = self.contents(&listed, &mut collector)?;
         note(&mut notes, &pointers, "is a pointer of git LFS, whose contents are not in the push; the app will find the pointer");
         for path in submodules {
@@ -116,11 +116,11 @@ impl PushedTree {
         command
     }
 
-    fn list(&self, limits: &Limits) -> Result<(Vec<Listed>, Vec<TreePath>), SnapshotError> {
+    fn list(&self, limits: &Limits, ignored: Option<&Gitignore>) -> Result<(Vec<Listed>, Vec<TreePath>), SnapshotError> {
         let mut command = self.git();
         command.args(["ls-tree", "-r", "-z", "-l", "--full-tree", self.commit.as_str()]);
         let mut running = Running::start(command, "ls-tree")?;
-        let (mut listed, mut submodules, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
+        let (mut listed, mut submodules, mut bytes, mut seen) = (Vec::new(), Vec::new(), 0_u64, 0_usize);
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -132,7 +132,9 @@ impl PushedTree {
                 return Err(SnapshotError::Read(io::Error::other("git gave a name that is too long")));
             };
             let entry = parse(entry)?;
+            seen += 1;
             match entry {
+                _ if ignored.is_some_and(|ignored| ignored.matched_path_or_any_parents(entry.path().as_path(), false).is_ignore()) => {}
                 Entry::Submodule(path) => submodules.push(path),
                 Entry::Blob(entry) => {
                     bytes = bytes.saturating_add(entry.size);
@@ -140,7 +142,7 @@ impl PushedTree {
                 }
             }
             // A few kilobytes of trees within trees can list more files than there are atoms; so not at the end, but on the way.
-            if listed.len() + submodules.len() > limits.files {
+            if listed.len() + submodules.len() > limits.files || seen / LISTED_PER_TAKEN > limits.files {
                 return Err(CollectError::TooMany { limit: limits.files }.into());
             }
             if bytes > limits.bytes {
@@ -152,11 +154,15 @@ impl PushedTree {
     }
 
     /// The rules of an `.adaptableignore` at the top of the tree.
-    fn ignored(&self, listed: &[Listed]) -> Result<Option<Gitignore>, SnapshotError> {
-        let file = listed.iter().find(|entry| entry.path.as_bytes() == b".adaptableignore" && entry.kind != Blob::Symlink && entry.size <= LONGEST_IGNORE);
-        let Some(file) = file else { return Ok(None) };
+    fn ignored(&self) -> Result<Option<Gitignore>, SnapshotError> {
         let mut command = self.git();
-        command.args(["cat-file", "blob", file.id.as_str()]);
+        command.args(["ls-tree", "-z", "-l", "--full-tree", self.commit.as_str(), "--", ".adaptableignore"]);
+        let listed = run(command, "ls-tree")?;
+        let Some(entry) = listed.strip_suffix(b"\0") else { return Ok(None) };
+        // A directory of this name has no size, and is none of ours.
+        let Ok(Entry::Blob(Listed { kind: Blob::File | Blob::Executable, id, size: ..=LONGEST_IGNORE, .. })) = parse(entry) else { return Ok(None) };
+        let mut command = self.git();
+        command.args(["cat-file", "blob", id.as_str()]);
         let text = run(command, "cat-file")?;
         let mut rules = GitignoreBuilder::new("");
         for line in String::from_utf8_lossy(&text).lines() {
@@ -232,6 +238,14 @@ fn skip(from: &mut impl Read, bytes: u64) -> Result<(), SnapshotError> {
 enum Entry {
     Blob(Listed),
     Submodule(TreePath),
+}
+
+impl Entry {
+    fn path(&self) -> &TreePath {
+        match self {
+            Self::Blob(Listed { path, .. }) | Self::Submodule(path) => path,
+        }
+    }
 }
 
 /// Reads an entry of `ls-tree -l`: `mode type id size\tpath`.

@@ -70,6 +70,56 @@ fn much_output_is_no_trouble() {
 }
 
 #[test]
+fn a_log_that_is_followed_on_holds_nothing_up() {
+    let (platform, copy) = (Platform::start(), Copy::with_app());
+    copy.commit("keeps", &[]);
+    let started = Instant::now();
+    copy.pushes(&platform, &["main"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_compressed_request_is_understood() {
+    let (platform, copy) = (Platform::start(), Copy::with_app());
+    copy.pushes(&platform, &["main"]);
+    // A clone with much that the platform doesn't have has much to tell, which git compresses.
+    let clone = Copy::new();
+    clone.git(&["fetch", "-q", &platform.url("shop"), "main"]);
+    clone.git(&["checkout", "-q", "-B", "main", "FETCH_HEAD"]);
+    (0..80).for_each(|n| clone.commit(&format!("c{n}"), &[]));
+    for version in ["protocol.version=0", "protocol.version=2"] {
+        copy.commit("news", &[("app.py", version)]);
+        copy.pushes(&platform, &["main"]);
+        let url = platform.url("shop");
+        let mut fetch = clone.command(&["-c", version, "fetch", "-q", &url, "+main:news"]);
+        let output = fetch.env("GIT_TRACE_CURL", "1").output().unwrap();
+        let trace = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{trace}");
+        assert!(trace.to_ascii_lowercase().contains("content-encoding: gzip"), "git no longer compresses, and this test shows nothing: {trace}");
+        assert_eq!(clone.git(&["show", "news:app.py"]), version);
+    }
+}
+
+#[test]
+fn a_bomb_of_gzip_ends() {
+    use std::io::Write;
+    let platform = Platform::start();
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    // pkt-lines that a server reads and forgets: flushes.
+    (0..200).for_each(|_| bomb.write_all(&[b'0'; 1_000_000]).unwrap());
+    let file = platform.directory.path().join("bomb");
+    std::fs::write(&file, bomb.finish().unwrap()).unwrap();
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-s", "-m", "50", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Content-Encoding: gzip"]);
+    curl.args(["-H", "Content-Type: application/x-git-upload-pack-request", "--data-binary"]).arg(format!("@{}", file.display()));
+    let output = curl.arg(format!("{}/git-upload-pack", platform.url("shop"))).output().unwrap();
+    assert_ne!(output.status.code(), Some(28), "it hung");
+    platform.block_on(async {
+        tokio::time::timeout(Duration::from_secs(20), platform.remote.close()).await.expect("git has ended");
+    });
+}
+
+#[test]
 fn only_one_branch_is_deployed() {
     let (platform, copy) = (Platform::start(), Copy::with_app());
     copy.git(&["branch", "one"]);
@@ -120,6 +170,10 @@ fn all_that_is_committed_counts_and_attributes_do_not() {
     copy.commit("z", &[(".adaptableignore", "*.txt\n")]);
     copy.pushes(&platform, &["main"]);
     assert_eq!(platform.last().names, [".adaptableignore", ".gitattributes", "app.py", "link.py", "ünï"]);
+    // What is ignored counts for no limit.
+    *platform.deployer.limits.lock().unwrap() = source::Limits { bytes: 1000, files: 100 };
+    copy.commit("large", &[("data.txt", &"x".repeat(2000))]);
+    copy.pushes(&platform, &["main"]);
 }
 
 #[test]
