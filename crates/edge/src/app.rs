@@ -99,6 +99,7 @@ impl AppHandle {
     }
 
     /// Adds an instance that accepts connections. Requests that wait go to it at once.
+    #[expect(clippy::needless_pass_by_value, reason = "the list owns its share; the caller has no further use for it")]
     pub fn add_upstream(self: &Arc<Self>, upstream: Arc<Upstream>) {
         self.upstreams.rcu(|list| {
             let mut list = Vec::clone(list);

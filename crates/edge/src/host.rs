@@ -65,20 +65,23 @@ pub(crate) fn split(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     if text.starts_with('[') {
         let end = text.find(']')?;
         text[1..end].parse::<Ipv6Addr>().ok()?;
-        return Some((lower(&text[..=end]), port(&text[end + 1..])?));
+        return Some((lower(&text[..=end]), port(&text[end + 1..]).ok()?));
     }
     let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
     let name = name.strip_suffix('.').unwrap_or(name);
-    is_name(name).then(|| lower(name)).zip(port(rest))
+    is_name(name).then(|| lower(name)).zip(port(rest).ok())
 }
 
-/// The port behind a host: `None` for what is none, `Some(None)` where there is none.
-fn port(rest: &str) -> Option<Option<u16>> {
+/// What stands behind a host is not `:PORT`.
+struct NotAPort;
+
+/// The port behind a host, if there is one.
+fn port(rest: &str) -> Result<Option<u16>, NotAPort> {
     let Some(digits) = rest.strip_prefix(':') else {
-        return rest.is_empty().then_some(None);
+        return if rest.is_empty() { Ok(None) } else { Err(NotAPort) };
     };
     let decimal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    decimal.then(|| digits.parse().ok().map(Some)).flatten()
+    decimal.then(|| digits.parse().ok()).flatten().map(Some).ok_or(NotAPort)
 }
 
 fn is_name(name: &str) -> bool {

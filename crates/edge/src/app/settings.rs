@@ -23,8 +23,8 @@ impl Default for AppSettings {
             max_concurrent_requests_per_instance: 80,
             queue_limit: 1000,
             queue_timeout: Duration::from_secs(10),
-            start_timeout: Duration::from_secs(240),
-            request_timeout: Duration::from_secs(300),
+            start_timeout: Duration::from_mins(4),
+            request_timeout: Duration::from_mins(5),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Forward<'_> {
                 Ok(reached) => reached,
                 Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
                 Err(ConnectError::Refused(error)) => {
-                    self.refused(lease, &error);
+                    self.refused(&lease, &error);
                     refusals += 1;
                     if refusals == REFUSALS {
                         return Err(Page::refused(self.app.name()));
@@ -104,7 +104,7 @@ impl Forward<'_> {
     }
 
     /// The instance is gone: out with it, and control is told.
-    fn refused(&self, lease: Lease, error: &std::io::Error) {
+    fn refused(&self, lease: &Lease, error: &std::io::Error) {
         tracing::warn!(app = self.app.name(), upstream = lease.upstream().id(), %error, "an instance refused a connection");
         if let Some(drained) = self.app.take_out(lease.upstream()) {
             self.connection.worker.shared.activate.refused(self.app, drained);
@@ -134,7 +134,7 @@ impl Forward<'_> {
                 return Err(self.broken(&error));
             };
             let connected = self.connection.worker.pool.connect(lease.upstream()).await;
-            sender = connected.map_err(|_| Page::died(self.app.name()))?;
+            sender = connected.map_err(|_refused| Page::died(self.app.name()))?;
             sender.send_request(again).await.map_err(|error| self.broken(&error))
         })
         .await;

@@ -52,7 +52,7 @@ fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target
         return Err(Page::bad_request("CONNECT is for proxies that lead elsewhere; this one does not."));
     }
     let written = host_header(request)?;
-    let text = written.to_str().map_err(|_| Page::bad_host())?;
+    let text = written.to_str().map_err(|_invalid| Page::bad_host())?;
     let (name, _) = host::split(text).ok_or_else(Page::bad_host)?;
     let routes = connection.worker.shared.routes.load();
     let target = routes.find(&name);
@@ -87,7 +87,9 @@ fn host_header(request: &Request<Incoming>) -> Result<HeaderValue, Page> {
     match line {
         Some(line) if same(line) => Ok(line.clone()),
         Some(_) => Err(Page::bad_request("The request names two different hosts.")),
-        None if request.version() == Version::HTTP_2 => HeaderValue::from_str(authority.as_str()).map_err(|_| Page::bad_host()),
+        None if request.version() == Version::HTTP_2 => {
+            HeaderValue::from_str(authority.as_str()).map_err(|_invalid| Page::bad_host())
+        }
         None => Err(Page::bad_host()),
     }
 }

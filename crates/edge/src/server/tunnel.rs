@@ -1,4 +1,4 @@
-//! WebSockets: bytes both ways, until either end closes.
+//! Upgraded connections: bytes both ways, until either end closes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -58,10 +58,11 @@ async fn copy(visitor: Upgraded, upstream: Upgraded, idle: Duration) {
     let down = std::pin::pin!(one_way(from_upstream, to_visitor, &moved));
     let both = async {
         // WebSocket knows no half-open state: once one side has closed, the other has a moment to say goodbye.
-        match futures_util::future::select(up, down).await {
-            Either::Left(((), other)) => drop(tokio::time::timeout(GOODBYE, other).await),
-            Either::Right(((), other)) => drop(tokio::time::timeout(GOODBYE, other).await),
-        }
+        let other = match futures_util::future::select(up, down).await {
+            Either::Left(((), down)) => Either::Right(down),
+            Either::Right(((), up)) => Either::Left(up),
+        };
+        drop(tokio::time::timeout(GOODBYE, other).await);
     };
     tokio::select! {
         () = both => {}

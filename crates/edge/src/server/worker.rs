@@ -35,7 +35,9 @@ pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, listeners: Listeners, 
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
         let stopping = stop.changed().await;
         // The listeners close before the connections end: who comes now is refused rather than dropped.
-        accepting.into_iter().for_each(|task| task.abort());
+        for task in accepting {
+            task.abort();
+        }
         let deadline = *stop.borrow();
         if let (Ok(()), Some(deadline)) = (stopping, deadline)
             && tokio::time::timeout_at(deadline, worker.drain.drain()).await.is_err()

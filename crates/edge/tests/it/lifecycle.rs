@@ -41,7 +41,7 @@ async fn a_shutdown_lets_what_is_in_flight_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_cuts_off_what_does_not_end() {
     let world = World::new();
-    let app = slow(&world, "endless", Duration::from_secs(3600)).await;
+    let app = slow(&world, "endless", Duration::from_hours(1)).await;
     let mut h1 = world.h1("endless.localhost").await;
     let request = tokio::spawn(async move { h1.send_request(get("endless.localhost", "/")).await });
     eventually("it is in flight", || app.in_flight() == 1).await;

@@ -1,5 +1,7 @@
 //! The edge from outside: real sockets, real TLS, real threads.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod bodies;
 mod hosts;
 mod lifecycle;

@@ -17,8 +17,8 @@ fn fed() -> (mpsc::Sender<Sent>, Body) {
     (sender, StreamBody::new(stream).boxed())
 }
 
-fn data(text: &'static str) -> Sent {
-    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+async fn feed_in(feed: &mpsc::Sender<Sent>, text: &'static str) {
+    feed.send(Ok(Frame::data(Bytes::from_static(text.as_bytes())))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,14 +28,14 @@ async fn the_platform_streams_both_ways() {
     let request = Request::post("/").header("host", "localhost").body(body).unwrap();
     let mut client = world.h1("localhost").await;
     let sending = tokio::spawn(async move { client.send_request(request).await.unwrap() });
-    feed.send(data("one")).await.unwrap();
+    feed_in(&feed, "one").await;
     let response = within(sending).await.unwrap();
     assert_eq!(response.headers()["x-visitor"], "127.0.0.1");
     let mut body = response.into_body();
     // Each piece comes back before the next is sent.
     for text in ["one", "two", "three"] {
         if text != "one" {
-            feed.send(data(text)).await.unwrap();
+            feed_in(&feed, text).await;
         }
         let frame = within(body.frame()).await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), text);

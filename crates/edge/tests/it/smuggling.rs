@@ -18,7 +18,7 @@ async fn noting() -> (World, Arc<Mutex<Vec<(String, String)>>>) {
             let noting = Arc::clone(&noting);
             async move {
                 let path = request.uri().to_string();
-                let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 noting.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned()));
                 Response::new(full("seen"))
             }

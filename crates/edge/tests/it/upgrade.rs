@@ -1,4 +1,4 @@
-//! WebSockets, and other protocols that are not let through.
+//! Upgraded connections, and other protocols that are not let through.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
