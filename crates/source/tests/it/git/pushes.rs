@@ -82,16 +82,16 @@ fn a_log_that_is_followed_on_holds_nothing_up() {
 fn a_compressed_request_is_understood() {
     let (platform, copy) = (Platform::start(), Copy::with_app());
     copy.pushes(&platform, &["main"]);
-    // A clone with much that the platform doesn't have has much to tell, which git compresses.
-    let clone = Copy::new();
-    clone.git(&["fetch", "-q", &platform.url("shop"), "main"]);
-    clone.git(&["checkout", "-q", "-B", "main", "FETCH_HEAD"]);
-    (0..80).for_each(|n| clone.commit(&format!("c{n}"), &[]));
     for version in ["protocol.version=0", "protocol.version=2"] {
+        // A clone with much that the platform doesn't have has much to tell, which git compresses.
+        let clone = Copy::new();
+        clone.git(&["fetch", "-q", &platform.url("shop"), "main"]);
+        clone.git(&["checkout", "-q", "-B", "main", "FETCH_HEAD"]);
+        (0..80).for_each(|n| clone.commit(&format!("c{n}"), &[]));
         copy.commit("news", &[("app.py", version)]);
         copy.pushes(&platform, &["main"]);
         let url = platform.url("shop");
-        let mut fetch = clone.command(&["-c", version, "fetch", "-q", &url, "+main:news"]);
+        let mut fetch = clone.command(&["-c", version, "fetch", "-q", &url, "main:news"]);
         let output = fetch.env("GIT_TRACE_CURL", "1").output().unwrap();
         let trace = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{trace}");
@@ -106,7 +106,8 @@ fn a_bomb_of_gzip_ends() {
     let platform = Platform::start();
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     // pkt-lines that a server reads and forgets: flushes.
-    (0..200).for_each(|_| bomb.write_all(&[b'0'; 1_000_000]).unwrap());
+    let zeros = vec![b'0'; 1_000_000];
+    (0..200).for_each(|_| bomb.write_all(&zeros).unwrap());
     let file = platform.directory.path().join("bomb");
     std::fs::write(&file, bomb.finish().unwrap()).unwrap();
     let mut curl = std::process::Command::new("curl");

@@ -65,7 +65,7 @@ impl Deployer {
             // A task that follows a log may outlive what it follows.
             let kept = progress.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::time::sleep(Duration::from_hours(1)).await;
                 drop(kept);
             });
         }
