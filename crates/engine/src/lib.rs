@@ -20,7 +20,7 @@ pub use sandbox::{
 };
 
 /// One stream of a container's output.
-pub type Output = Pin<Box<dyn AsyncRead + Send>>;
+pub type Output = Pin<Box<dyn AsyncRead + Send + Sync>>;
 
 /// Why the engine could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
