@@ -6,8 +6,8 @@ mod values;
 use clap::{Parser, Subcommand};
 use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
 
-pub use flags::{DeployArgs, ReachArgs, ServeArgs};
-pub use values::{Since, duration, variable};
+pub(crate) use flags::{DeployArgs, ReachArgs, ServeArgs};
+pub(crate) use values::{Since, duration, variable};
 
 const ABOUT: &str = "A serverless cloud of one's own: push a Flask app's source, it runs behind HTTPS, sleeps when nobody asks, and wakes on request.";
 const AFTER: &str = "\
@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 it failed, 2 bad usage, 3 no platform answers, 4 not allow
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "adaptable", version, about = ABOUT, after_help = AFTER, max_term_width = 110, disable_help_subcommand = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How to reach a platform, and how to print.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -30,7 +30,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the platform in the foreground until SIGTERM or SIGINT
     #[command(after_help = "Example: sudo adaptable serve --data-dir /srv/cloud --domain cloud.example")]
     Serve(ServeArgs),
@@ -172,7 +172,7 @@ pub enum Command {
 
 /// What to do with variables.
 #[derive(Debug, Subcommand)]
-pub enum EnvAction {
+pub(crate) enum EnvAction {
     /// List the variables; values are hidden
     List {
         /// Show the values
@@ -195,7 +195,7 @@ pub enum EnvAction {
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
-pub enum SettingsAction {
+pub(crate) enum SettingsAction {
     /// Print the document
     Get,
     /// Replace the document
@@ -208,7 +208,7 @@ pub enum SettingsAction {
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
-pub enum TokenAction {
+pub(crate) enum TokenAction {
     /// Make a token and print it, this one time
     Create {
         /// A name for it
@@ -228,7 +228,7 @@ pub enum TokenAction {
 
 /// What of the log to show.
 #[derive(Debug, clap::Args)]
-pub struct LogsArgs {
+pub(crate) struct LogsArgs {
     /// The app
     pub app: AppName,
     /// Go on with the lines to come, until Ctrl-C
@@ -247,7 +247,7 @@ pub struct LogsArgs {
 
 /// What of an app's scale to change.
 #[derive(Debug, clap::Args)]
-pub struct ScaleArgs {
+pub(crate) struct ScaleArgs {
     /// The app
     pub app: AppName,
     /// Instances kept even without load

@@ -32,7 +32,7 @@ use crate::printer::Printer;
 use crate::reach::{self, Place};
 
 /// What every command has at hand.
-pub struct Context {
+pub(crate) struct Context {
     /// Where output goes.
     pub printer: Printer,
     /// Which platform is meant.
@@ -40,13 +40,13 @@ pub struct Context {
 }
 
 /// A variable of the environment, where it is text.
-pub fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 impl Context {
     /// Which platform is meant.
-    pub fn place(&self) -> Result<Place, Failure> {
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
         reach::place(&self.reach, &variable, || match crate::login::file(&variable) {
             Some(file) => crate::login::load(&file),
             None => Ok(None),
@@ -54,18 +54,18 @@ impl Context {
     }
 
     /// The client of the platform that is meant.
-    pub fn client(&self) -> Result<Client, Failure> {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
         reach::client(&self.place()?)
     }
 
     /// The data directory of the platform on this machine.
-    pub fn data_dir(&self) -> std::path::PathBuf {
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
         config::data_dir(self.reach.data_dir.as_deref(), &variable)
     }
 }
 
 /// Runs what was typed.
-pub fn run(cli: Cli, printer: Printer) -> Result<(), Failure> {
+pub(crate) fn run(cli: Cli, printer: Printer) -> Result<(), Failure> {
     let Cli { reach, command } = cli;
     let context = Context { printer, reach };
     match command {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cli::{self, ServeArgs};
 
 /// Where a platform keeps its data unless told otherwise.
-pub const DATA_DIR: &str = "/var/lib/adaptable";
+pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
 const KEYS: [(&str, &str); 8] = [
@@ -23,11 +23,11 @@ const KEYS: [(&str, &str); 8] = [
 ];
 
 /// The variables of the environment, as far as they matter here.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Everything `serve` has to know, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServeConfig {
+pub(crate) struct ServeConfig {
     /// The data directory, absolute.
     pub data_dir: PathBuf,
     /// Where to listen for HTTP.
@@ -51,7 +51,7 @@ pub struct ServeConfig {
 /// Settings that can't be used: every problem, each with the place it comes from.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
-pub struct ConfigError(pub Vec<String>);
+pub(crate) struct ConfigError(pub Vec<String>);
 
 /// A value, and where it was set.
 struct Value {
@@ -60,13 +60,13 @@ struct Value {
 }
 
 /// The data directory that is meant: the flag's, the variable's, or the default.
-pub fn data_dir(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
+pub(crate) fn data_dir(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
     let named = flag.map(Path::to_owned).or_else(|| env("ADAPTABLE_DATA_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from));
     absolute(&named.unwrap_or_else(|| PathBuf::from(DATA_DIR)))
 }
 
 /// Brings the four places together.
-pub fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Result<ServeConfig, ConfigError> {
+pub(crate) fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Result<ServeConfig, ConfigError> {
     let mut problems = Vec::new();
     let mut values: BTreeMap<&'static str, Value> =
         KEYS.iter().map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned() })).collect();
@@ -105,7 +105,7 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
 }
 
 /// The flags that were given, as another process of this program is to get them.
-pub fn given(args: &ServeArgs) -> Vec<String> {
+pub(crate) fn given(args: &ServeArgs) -> Vec<String> {
     let mut given = Vec::new();
     for (key, _) in KEYS {
         if let Some(mut text) = flag(args, key) {
@@ -250,7 +250,7 @@ mod tests {
         let config = resolve(&args, data.path().to_owned(), &env).expect("all is well");
         assert_eq!(config.https, SocketAddr::from(([3, 3, 3, 3], 3)));
         assert_eq!(config.domain, "variable.example");
-        assert_eq!(config.idle_timeout, Duration::from_secs(60));
+        assert_eq!(config.idle_timeout, Duration::from_mins(1));
         assert_eq!(config.user, "x");
         assert_eq!(config.http, SocketAddr::from(([0, 0, 0, 0], 8080)));
     }

@@ -26,14 +26,14 @@ const LOCK: &str = "lock";
 /// The file with the platform's process id.
 const PID: &str = "adaptable.pid";
 /// How long a platform may take to answer for the first time.
-const START: Duration = Duration::from_secs(600);
+const START: Duration = Duration::from_mins(10);
 /// How long a platform may take to stop its apps and itself.
 const STOP: Duration = Duration::from_secs(90);
 /// How much of the log's end is shown when it ends before it answered.
 const LINES: usize = 15;
 
 /// The platform of a data directory; started where none answers.
-pub async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Platform, Failure> {
+pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Platform, Failure> {
     match here(data_dir).platform().await {
         Ok(platform) => {
             if !config::given(args).is_empty() {
@@ -168,7 +168,7 @@ impl Log {
 }
 
 /// Stops the platform of a data directory and waits until it is gone. Says whether there was one.
-pub async fn stop(data_dir: &Path) -> Result<bool, Failure> {
+pub(crate) async fn stop(data_dir: &Path) -> Result<bool, Failure> {
     let pid = match here(data_dir).platform().await {
         Ok(platform) => Some(platform.pid),
         Err(ClientError::NotAllowed { .. }) => return Err(Failure::needs_root("down")),

@@ -7,7 +7,7 @@ use api::{ClientError, ErrorBody, ErrorCode};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// An error to show.
     Error(ErrorBody),
     /// A finding that was shown already, as the table of `doctor`; only the exit code is left to say.
@@ -18,7 +18,7 @@ pub enum Failure {
 
 impl Failure {
     /// The exit code.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Error(error) => error.code.exit_code(),
             Self::Shown => 1,
@@ -27,22 +27,22 @@ impl Failure {
     }
 
     /// A mistake in what was typed.
-    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Error(ErrorBody::new(ErrorCode::BadRequest, message).help(help))
     }
 
     /// Something of this machine that failed.
-    pub fn local(message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn local(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Error(ErrorBody::new(ErrorCode::Client, message).help(help))
     }
 
     /// A file that can't be read, written or made.
-    pub fn file(doing: &str, path: &Path, error: impl Display) -> Self {
+    pub(crate) fn file(doing: &str, path: &Path, error: impl Display) -> Self {
         Self::local(format!("can't {doing} {}: {error}", path.display()), "")
     }
 
     /// A command that only root may run.
-    pub fn needs_root(command: &str) -> Self {
+    pub(crate) fn needs_root(command: &str) -> Self {
         Self::Error(
             ErrorBody::new(ErrorCode::Forbidden, format!("'adaptable {command}' needs root, to make containers"))
                 .help(format!("run it with sudo: sudo adaptable {command}")),
@@ -50,7 +50,8 @@ impl Failure {
     }
 
     /// A command that this system can't run.
-    pub fn not_here(command: &str) -> Self {
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn not_here(command: &str) -> Self {
         Self::local(
             format!("'adaptable {command}' runs on Linux only"),
             "on this system, reach a platform elsewhere: adaptable login https://HOST:PORT",
@@ -71,7 +72,7 @@ impl From<ErrorBody> for Failure {
 }
 
 /// The cause of an error at the end of its line: `read config: permission denied`.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
@@ -85,7 +86,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// A directory that can't be sent.
-pub fn source_refused(error: &source::PackError) -> Failure {
+pub(crate) fn source_refused(error: &source::PackError) -> Failure {
     use source::PackError::{Changed, Empty, Link, Open, Path, Read, Special, TooLarge, TooMany, Unreadable, Walk, Write};
     let (code, help) = match error {
         Open(..) => (ErrorCode::BadRequest, "name the directory with the app's source: adaptable deploy PATH"),

@@ -10,17 +10,17 @@ use crate::explain::Failure;
 use crate::progress::Progress;
 
 /// How long a platform that went away is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is asked meanwhile.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Ctrl-C, from now on ours to handle.
-pub fn interrupts() -> Result<Signal, Failure> {
+pub(crate) fn interrupts() -> Result<Signal, Failure> {
     signal(SignalKind::interrupt()).map_err(|error| Failure::local(format!("can't listen for Ctrl-C: {error}"), ""))
 }
 
 /// Follows a deployment to its end and shows its progress.
-pub async fn follow(
+pub(crate) async fn follow(
     client: &Client,
     app: &AppName,
     number: DeploymentNumber,
@@ -128,7 +128,7 @@ fn no_end(app: &AppName, number: DeploymentNumber) -> Failure {
 }
 
 /// The error of a deployment that did not become live.
-pub fn end(deployment: &Deployment) -> Result<(), Failure> {
+pub(crate) fn end(deployment: &Deployment) -> Result<(), Failure> {
     let Deployment { app, deployment: number, state, error, .. } = deployment;
     if *state == DeploymentState::Live {
         return Ok(());

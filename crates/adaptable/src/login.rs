@@ -11,7 +11,7 @@ use crate::explain::Failure;
 
 /// A platform elsewhere.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Login {
+pub(crate) struct Login {
     /// Its address.
     pub url: String,
     /// The token for it.
@@ -28,14 +28,14 @@ impl std::fmt::Debug for Login {
 }
 
 /// Where it is kept: `$XDG_CONFIG_HOME/adaptable/login.toml`, else below `~/.config`.
-pub fn file(env: Env<'_>) -> Option<PathBuf> {
+pub(crate) fn file(env: Env<'_>) -> Option<PathBuf> {
     let set = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
     let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
     Some(config.join("adaptable").join("login.toml"))
 }
 
 /// Reads it; none where nothing is remembered.
-pub fn load(file: &Path) -> Result<Option<Login>, Failure> {
+pub(crate) fn load(file: &Path) -> Result<Option<Login>, Failure> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -49,7 +49,7 @@ pub fn load(file: &Path) -> Result<Option<Login>, Failure> {
 }
 
 /// Writes it, whole or not at all.
-pub fn save(file: &Path, login: &Login) -> Result<(), Failure> {
+pub(crate) fn save(file: &Path, login: &Login) -> Result<(), Failure> {
     let fail = |error: std::io::Error| Failure::file("write", file, error);
     let text = toml::to_string(login).map_err(|error| Failure::file("write", file, error))?;
     if let Some(folder) = file.parent() {
@@ -64,7 +64,7 @@ pub fn save(file: &Path, login: &Login) -> Result<(), Failure> {
 }
 
 /// Forgets it; says whether there was something.
-pub fn forget(file: &Path) -> Result<bool, Failure> {
+pub(crate) fn forget(file: &Path) -> Result<bool, Failure> {
     match std::fs::remove_file(file) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -12,6 +12,7 @@ mod printer;
 mod progress;
 mod reach;
 mod upload;
+#[cfg(target_os = "linux")]
 mod visit;
 
 use std::ffi::OsString;

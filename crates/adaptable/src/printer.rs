@@ -9,27 +9,27 @@ use anstyle::{AnsiColor, Style};
 use api::{ErrorBody, ErrorDocument};
 use serde::Serialize;
 
-pub use table::Table;
-pub use text::{bytes, clean, clip, seconds};
+pub(crate) use table::Table;
+pub(crate) use text::{bytes, clean, clip, seconds};
 
 use crate::explain::Failure;
 
 /// Dim text: what matters less.
-pub const DIM: Style = Style::new().dimmed();
+pub(crate) const DIM: Style = Style::new().dimmed();
 /// Text that carries weight.
-pub const BOLD: Style = Style::new().bold();
+pub(crate) const BOLD: Style = Style::new().bold();
 /// Good news.
-pub const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 /// News that ask for a look.
-pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 /// Bad news.
-pub const RED: Style = AnsiColor::Red.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default();
 /// Names of things.
-pub const CYAN: Style = AnsiColor::Cyan.on_default();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// Where output goes, and how it looks there.
 #[derive(Debug, Clone, Copy)]
-pub struct Printer {
+pub(crate) struct Printer {
     json: bool,
     out: Look,
     err: Look,
@@ -44,7 +44,7 @@ struct Look {
 
 impl Printer {
     /// Finds out where the output goes.
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let look = |terminal: bool| Look { terminal, color: terminal && wanted && able };
@@ -52,34 +52,35 @@ impl Printer {
     }
 
     /// Whether a document is asked for.
-    pub fn json(&self) -> bool {
+    pub(crate) fn json(self) -> bool {
         self.json
     }
 
     /// Whether progress is seen by somebody.
-    pub fn live(&self) -> bool {
+    pub(crate) fn live(self) -> bool {
         self.err.terminal && self.err.color
     }
 
     /// Whether somebody can be asked.
-    pub fn can_ask(&self) -> bool {
+    pub(crate) fn can_ask(self) -> bool {
         self.err.terminal && io::stdin().is_terminal()
     }
 
     /// Prints the one document to standard output.
-    pub fn document(&self, document: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn document(self, document: &impl Serialize) -> Result<(), Failure> {
         let text = if self.out.terminal { serde_json::to_string_pretty(document) } else { serde_json::to_string(document) };
         let text = text.map_err(|error| Failure::local(format!("can't write the document: {error}"), ""))?;
         self.line(&text)
     }
 
     /// Prints a line to standard output.
-    pub fn line(&self, line: &str) -> Result<(), Failure> {
+    pub(crate) fn line(self, line: &str) -> Result<(), Failure> {
         self.text(&format!("{line}\n"))
     }
 
     /// Prints a text to standard output as it stands, and at once.
-    pub fn text(&self, text: &str) -> Result<(), Failure> {
+    #[expect(clippy::unused_self, reason = "what prints goes through the printer, so that nothing prints behind its back")]
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => Failure::Closed,
@@ -88,7 +89,7 @@ impl Printer {
     }
 
     /// Prints a table to standard output, or what stands for an empty one.
-    pub fn table(&self, table: &Table, empty: &str) -> Result<(), Failure> {
+    pub(crate) fn table(self, table: &Table, empty: &str) -> Result<(), Failure> {
         if table.is_empty() {
             self.note(empty);
             return Ok(());
@@ -97,12 +98,13 @@ impl Printer {
     }
 
     /// Prints a line to standard error. When that is closed, nobody is left to tell.
-    pub fn note(&self, line: &str) {
+    #[expect(clippy::unused_self, reason = "what prints goes through the printer, so that nothing prints behind its back")]
+    pub(crate) fn note(self, line: &str) {
         writeln!(io::stderr().lock(), "{line}").ok();
     }
 
     /// Asks a question on the terminal, and reads a line.
-    pub fn ask(&self, question: &str) -> Option<String> {
+    pub(crate) fn ask(self, question: &str) -> Option<String> {
         if !self.can_ask() {
             return None;
         }
@@ -114,7 +116,7 @@ impl Printer {
     }
 
     /// Prints an error: one line, what to do, and with `--json` the document.
-    pub fn error(&self, error: &ErrorBody) {
+    pub(crate) fn error(self, error: &ErrorBody) {
         if self.json {
             let document = ErrorDocument { error: error.clone() };
             self.note(&serde_json::to_string(&document).unwrap_or_else(|_unwritable| error.message.clone()));
@@ -129,17 +131,17 @@ impl Printer {
     }
 
     /// Text for standard output in a style, where styles are shown.
-    pub fn out_style(&self, text: &str, style: Style) -> String {
+    pub(crate) fn out_style(self, text: &str, style: Style) -> String {
         paint(text, style, self.out.color)
     }
 
     /// Text for standard error in a style, where styles are shown.
-    pub fn err_style(&self, text: &str, style: Style) -> String {
+    pub(crate) fn err_style(self, text: &str, style: Style) -> String {
         paint(text, style, self.err.color)
     }
 
     /// Text of an app for standard output: on a terminal it may not move the cursor or retitle the window.
-    pub fn foreign(&self, text: &str) -> String {
+    pub(crate) fn foreign(self, text: &str) -> String {
         if self.out.terminal { clean(text) } else { text.to_owned() }
     }
 }

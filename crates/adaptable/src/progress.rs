@@ -13,7 +13,7 @@ use crate::printer::{DIM, GREEN, Printer, RED, clean, seconds};
 const TAIL: usize = 20;
 
 /// Shows events as they come.
-pub struct Progress {
+pub(crate) struct Progress {
     printer: Printer,
     bar: Option<ProgressBar>,
     step: Option<Step>,
@@ -23,7 +23,7 @@ pub struct Progress {
 
 impl Progress {
     /// Begins to show progress, on standard error.
-    pub fn new(printer: Printer) -> Self {
+    pub(crate) fn new(printer: Printer) -> Self {
         let bar = printer.live().then(|| {
             let style = ProgressStyle::with_template("{spinner:.cyan} {prefix:<13}{elapsed:>4} {wide_msg:.dim}").expect("a template that holds");
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
@@ -34,7 +34,7 @@ impl Progress {
     }
 
     /// Says what goes on where there is no step yet.
-    pub fn say(&self, what: &str, more: &str) {
+    pub(crate) fn say(&self, what: &str, more: &str) {
         if let Some(bar) = &self.bar {
             bar.set_prefix(what.to_owned());
             bar.set_message(clean(more));
@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// A line above the living one.
-    pub fn note(&self, line: &str) {
+    pub(crate) fn note(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.printer.note(line)),
             None => self.printer.note(line),
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// Shows an event.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match &event.kind {
             EventKind::Step { step, state: StepState::Running, .. } => self.begin(*step),
             EventKind::Step { step, state, seconds: took } => self.end(*step, *state, *took),
@@ -105,12 +105,12 @@ impl Progress {
     }
 
     /// Ends the living line.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.finish(None);
     }
 
     /// Ends the living line. After a failure the last lines of the step are shown, unless they were all shown already.
-    pub fn finish(self, deployment: Option<&Deployment>) {
+    pub(crate) fn finish(self, deployment: Option<&Deployment>) {
         let Some(bar) = &self.bar else { return };
         bar.finish_and_clear();
         if deployment.is_some_and(|deployment| deployment.state == DeploymentState::Failed) {

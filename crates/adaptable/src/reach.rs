@@ -11,11 +11,11 @@ use crate::explain::Failure;
 use crate::login::Login;
 
 /// The name of a platform's socket in its data directory.
-pub const SOCKET: &str = "adaptable.sock";
+pub(crate) const SOCKET: &str = "adaptable.sock";
 
 /// Where a platform is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// On this machine.
     Here {
         /// Its data directory.
@@ -35,7 +35,7 @@ pub enum Place {
 }
 
 /// Decides which platform is meant.
-pub fn place(args: &ReachArgs, env: Env<'_>, login: impl FnOnce() -> Result<Option<Login>, Failure>) -> Result<Place, Failure> {
+pub(crate) fn place(args: &ReachArgs, env: Env<'_>, login: impl FnOnce() -> Result<Option<Login>, Failure>) -> Result<Place, Failure> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     let there = |url: String, login: Option<Login>| {
         let login = login.filter(|login| login.url.trim_end_matches('/') == url.trim_end_matches('/'));
@@ -64,7 +64,7 @@ pub fn place(args: &ReachArgs, env: Env<'_>, login: impl FnOnce() -> Result<Opti
 }
 
 /// The client of a place.
-pub fn client(place: &Place) -> Result<Client, Failure> {
+pub(crate) fn client(place: &Place) -> Result<Client, Failure> {
     match place {
         Place::Here { data_dir } => Ok(here(data_dir)),
         Place::There { url, token, ca, ca_pem } => {
@@ -79,12 +79,12 @@ pub fn client(place: &Place) -> Result<Client, Failure> {
 }
 
 /// The client of the platform on this machine with that data directory.
-pub fn here(data_dir: &Path) -> Client {
+pub(crate) fn here(data_dir: &Path) -> Client {
     Client::socket(data_dir.join(SOCKET))
 }
 
 /// Reads an authority's certificate from a file.
-pub fn read_authority(file: &Path) -> Result<Authority, Failure> {
+pub(crate) fn read_authority(file: &Path) -> Result<Authority, Failure> {
     let pem = std::fs::read(file).map_err(|error| Failure::file("read", file, error))?;
     parse_authority(&pem, &file.display().to_string())
 }
@@ -97,12 +97,8 @@ fn parse_authority(pem: &[u8], name: &str) -> Result<Authority, Failure> {
 mod tests {
     use super::*;
 
-    fn nobody() -> Result<Option<Login>, Failure> {
-        Ok(None)
-    }
-
-    fn remembered() -> Result<Option<Login>, Failure> {
-        Ok(Some(Login { url: "https://there.example".to_owned(), token: "secret".to_owned(), ca: Some("pem".to_owned()) }))
+    fn remembered() -> Login {
+        Login { url: "https://there.example".to_owned(), token: "secret".to_owned(), ca: Some("pem".to_owned()) }
     }
 
     fn here(dir: &str) -> Place {
@@ -111,6 +107,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_variables_and_those_over_a_login() {
+        let nobody = || Ok(None);
+        let remembered = || Ok(Some(remembered()));
         let nothing = |_: &str| None;
         let env = |name: &str| match name {
             "ADAPTABLE_URL" => Some("https://variable.example".to_owned()),

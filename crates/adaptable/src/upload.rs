@@ -20,13 +20,13 @@ const PIECE: usize = 128 * 1024;
 const QUEUE: usize = 8;
 
 /// Walks a directory and checks what it holds.
-pub async fn pack(directory: &Path) -> Result<Packed, Failure> {
+pub(crate) async fn pack(directory: &Path) -> Result<Packed, Failure> {
     let directory: PathBuf = directory.to_owned();
     blocking(move || source::pack(&directory, &Limits::default())).await?.map_err(|error| source_refused(&error))
 }
 
 /// Sends what was packed.
-pub async fn send(client: &Client, packed: Packed) -> Result<Upload, Failure> {
+pub(crate) async fn send(client: &Client, packed: Packed) -> Result<Upload, Failure> {
     let (sender, pieces) = mpsc::channel(QUEUE);
     // Over a socket there is nothing to save; over a network there is.
     let compress = !client.is_local();
@@ -43,10 +43,9 @@ pub async fn send(client: &Client, packed: Packed) -> Result<Upload, Failure> {
     let packed = packing.await;
     match (sent, packed) {
         (Ok(upload), _) => Ok(upload),
-        // The platform had its say, or the connection broke: the packer then only noticed that nobody listens.
-        (Err(error), Ok(Ok(()) | Err(PackError::Write(_)))) => Err(error.into()),
-        (Err(_), Ok(Err(error))) => Err(source_refused(&error)),
-        (Err(error), Err(_)) => Err(error.into()),
+        // Where the packer only noticed that nobody listens any more, the platform had its say, or the connection broke.
+        (Err(_), Ok(Err(error))) if !matches!(error, PackError::Write(_)) => Err(source_refused(&error)),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

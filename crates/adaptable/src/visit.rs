@@ -20,7 +20,7 @@ const LARGEST: usize = 16 * 1024 * 1024;
 
 /// What a visitor saw.
 #[derive(Debug)]
-pub struct Visit {
+pub(crate) struct Visit {
     /// The HTTP status.
     pub status: u16,
     /// The first line of the answer that is not empty.
@@ -30,7 +30,7 @@ pub struct Visit {
 }
 
 /// Visits `url`, at the edge that listens on `edge`.
-pub async fn visit(url: &str, edge: SocketAddr, trust: &Trust) -> Result<Visit, String> {
+pub(crate) async fn visit(url: &str, edge: SocketAddr, trust: &Trust) -> Result<Visit, String> {
     match tokio::time::timeout(PATIENCE, get(url, reachable(edge), trust)).await {
         Ok(Ok(visit)) => Ok(visit),
         Ok(Err(error)) => Err(crate::explain::chain(error.as_ref())),

@@ -26,7 +26,7 @@ use crate::error::{ErrorBody, ErrorCode, ErrorDocument};
 use dial::Remote;
 
 /// How long the platform may take to begin an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The largest document taken from a platform.
 const LARGEST: usize = 64 * 1024 * 1024;
 

@@ -10,6 +10,7 @@ use crate::logs::Stream;
 
 /// Answer to `POST /uploads`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the fields are those of the document")]
 pub struct Upload {
     /// The digest of the received source (SHA-256, in hexadecimal), by which a deployment names it.
     pub upload: String,
@@ -98,6 +99,7 @@ pub struct DeploymentStep {
 
 /// A deployment. The commands `deploy` and `up` print this document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the fields are those of the document")]
 pub struct Deployment {
     /// The app.
     pub app: AppName,

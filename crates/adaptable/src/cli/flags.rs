@@ -9,17 +9,17 @@ use super::values::{database, variable};
 
 /// How to reach a platform, and how to print.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ReachArgs {
-    /// The platform on this machine that keeps its data there [env: ADAPTABLE_DATA_DIR] [default: /var/lib/adaptable]
+pub(crate) struct ReachArgs {
+    /// The platform on this machine that keeps its data there [env: `ADAPTABLE_DATA_DIR`] [default: /var/lib/adaptable]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub data_dir: Option<PathBuf>,
-    /// The platform at that address [env: ADAPTABLE_URL]
+    /// The platform at that address [env: `ADAPTABLE_URL`]
     #[arg(long, global = true, value_name = "URL", conflicts_with = "data_dir", help_heading = "Everywhere")]
     pub url: Option<String>,
-    /// The access token for it [env: ADAPTABLE_TOKEN]
+    /// The access token for it [env: `ADAPTABLE_TOKEN`]
     #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true, help_heading = "Everywhere")]
     pub token: Option<String>,
-    /// A certificate authority to trust beside the system's, as PEM [env: ADAPTABLE_CA]
+    /// A certificate authority to trust beside the system's, as PEM [env: `ADAPTABLE_CA`]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub ca: Option<PathBuf>,
     /// Print one JSON document to standard output, and everything else to standard error
@@ -29,29 +29,29 @@ pub struct ReachArgs {
 
 /// How to serve. Each may also stand in an `ADAPTABLE_…` variable or in `DATA/config.toml`; a flag wins over the variable, and that over the file.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ServeArgs {
-    /// Where to listen for HTTP, which redirects to HTTPS [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]
+pub(crate) struct ServeArgs {
+    /// Where to listen for HTTP, which redirects to HTTPS [env: `ADAPTABLE_HTTP`] [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR", help_heading = "Platform")]
     pub http: Option<String>,
-    /// Where to listen for HTTPS [env: ADAPTABLE_HTTPS] [default: 0.0.0.0:8443]
+    /// Where to listen for HTTPS [env: `ADAPTABLE_HTTPS`] [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR", help_heading = "Platform")]
     pub https: Option<String>,
-    /// The domain: apps are at https://NAME.DOMAIN [env: ADAPTABLE_DOMAIN] [default: localhost]
+    /// The domain: apps are at <https://NAME.DOMAIN> [env: `ADAPTABLE_DOMAIN`] [default: localhost]
     #[arg(long, value_name = "NAME", help_heading = "Platform")]
     pub domain: Option<String>,
-    /// Where certificates for a public domain come from [env: ADAPTABLE_ACME_DIRECTORY]
+    /// Where certificates for a public domain come from [env: `ADAPTABLE_ACME_DIRECTORY`]
     #[arg(long, value_name = "URL", help_heading = "Platform")]
     pub acme_directory: Option<String>,
-    /// Whom that authority may write to [env: ADAPTABLE_ACME_EMAIL]
+    /// Whom that authority may write to [env: `ADAPTABLE_ACME_EMAIL`]
     #[arg(long, value_name = "ADDR", help_heading = "Platform")]
     pub acme_email: Option<String>,
-    /// Where the base systems lie that all platforms of this machine share [env: ADAPTABLE_STACK_DIR] [default: /var/cache/adaptable]
+    /// Where the base systems lie that all platforms of this machine share [env: `ADAPTABLE_STACK_DIR`] [default: /var/cache/adaptable]
     #[arg(long, value_name = "DIR", help_heading = "Platform")]
     pub stack_dir: Option<String>,
-    /// How long an app without requests keeps its last instance, as in 15m [env: ADAPTABLE_IDLE_TIMEOUT] [default: 15m]
+    /// How long an app without requests keeps its last instance, as in 15m [env: `ADAPTABLE_IDLE_TIMEOUT`] [default: 15m]
     #[arg(long, value_name = "TIME", help_heading = "Platform")]
     pub idle_timeout: Option<String>,
-    /// The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]
+    /// The system user that the platform runs as once it holds what needs root [env: `ADAPTABLE_USER`] [default: adaptable]
     #[arg(long, value_name = "NAME", help_heading = "Platform")]
     pub user: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
@@ -61,7 +61,7 @@ pub struct ServeArgs {
 
 /// What to deploy, and how.
 #[derive(Debug, Clone, Args)]
-pub struct DeployArgs {
+pub(crate) struct DeployArgs {
     /// The directory with the source
     #[arg(default_value = ".")]
     pub path: PathBuf,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{DatabaseType, EnvName};
 
 /// Reads `NAME=VALUE`.
-pub fn variable(text: &str) -> Result<(EnvName, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(EnvName, String), String> {
     let (name, value) = text.split_once('=').ok_or("a variable is given as NAME=VALUE")?;
     let name = EnvName::parse(name).map_err(|error| error.to_string())?;
     if value.contains('\0') {
@@ -19,7 +19,7 @@ pub(super) fn database(text: &str) -> Result<DatabaseType, String> {
 }
 
 /// Reads a duration: `90`, `90s`, `10m`, `2h`, `1d`, `1h30m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{:?} is not a duration such as 90s, 10m, 2h or 1d", text.chars().take(40).collect::<String>());
     let mut seconds = 0_u64;
     let mut digits = String::new();
@@ -57,7 +57,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// From when on: so long ago, or at that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub(crate) enum Since {
     /// So long before now.
     Ago(Duration),
     /// At that time.
@@ -66,7 +66,7 @@ pub enum Since {
 
 impl Since {
     /// Reads a duration or a time in RFC 3339.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
@@ -74,7 +74,7 @@ impl Since {
     }
 
     /// The value as the API reads it.
-    pub fn to_query(self) -> String {
+    pub(crate) fn to_query(self) -> String {
         match self {
             Self::Ago(duration) => duration.as_secs().to_string(),
             Self::At(at) => at.to_string(),

@@ -7,7 +7,7 @@ use crate::explain::Failure;
 use crate::printer::{BOLD, DIM, GREEN, RED, Table, YELLOW};
 
 /// Runs `apps`.
-pub async fn run(context: &Context) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let apps = context.client()?.apps().await?;
     if context.printer.json() {
         return context.printer.document(&apps);
@@ -27,7 +27,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
 }
 
 /// The colour of an app's state.
-pub fn color(state: AppState) -> anstyle::Style {
+pub(super) fn color(state: AppState) -> anstyle::Style {
     match state {
         AppState::Live => GREEN,
         AppState::Failed => RED,
@@ -37,6 +37,6 @@ pub fn color(state: AppState) -> anstyle::Style {
 }
 
 /// A value that may be missing, as a cell.
-pub fn optional(value: Option<impl std::fmt::Display>) -> String {
+pub(super) fn optional(value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }

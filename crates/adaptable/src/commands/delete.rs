@@ -14,7 +14,7 @@ struct Deleted<'a> {
 }
 
 /// Runs `delete`.
-pub async fn run(context: &Context, app: &AppName, yes: bool) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName, yes: bool) -> Result<(), Failure> {
     let printer = context.printer;
     if !yes {
         let question = format!("delete {app} with all its revisions, variables and logs? Type its name to go on:");

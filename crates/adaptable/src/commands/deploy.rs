@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::upload;
 
 /// Runs `deploy`.
-pub async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
     let client = context.client()?;
     let began = std::time::Instant::now();
     let deployment = deploy(&client, context.printer, args).await?;
@@ -23,7 +23,7 @@ pub async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
 }
 
 /// Prints how a deployment ended: `document` is what scripts get.
-pub fn print(printer: Printer, deployment: &Deployment, document: &impl serde::Serialize, took: f64) -> Result<(), Failure> {
+pub(super) fn print(printer: Printer, deployment: &Deployment, document: &impl serde::Serialize, took: f64) -> Result<(), Failure> {
     if printer.json() {
         printer.document(document)?;
         return end(deployment);
@@ -36,7 +36,7 @@ pub fn print(printer: Printer, deployment: &Deployment, document: &impl serde::S
 }
 
 /// Deploys a directory.
-pub async fn deploy(client: &Client, printer: Printer, args: &DeployArgs) -> Result<Deployment, Failure> {
+pub(super) async fn deploy(client: &Client, printer: Printer, args: &DeployArgs) -> Result<Deployment, Failure> {
     // What can be wrong with the command line is said before anything is sent.
     let options = options(args)?;
     let app = name(args, printer)?;
@@ -123,7 +123,7 @@ fn settings(file: &Path) -> Result<Settings, Failure> {
 }
 
 /// Reads a settings document, and names everything that is wrong with it.
-pub fn parse_settings(text: &str, name: &str) -> Result<Settings, Failure> {
+pub(super) fn parse_settings(text: &str, name: &str) -> Result<Settings, Failure> {
     // An empty document, or one of comments, is all defaults.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Settings::default());

@@ -10,7 +10,7 @@ use crate::explain::Failure;
 use crate::printer::{DIM, GREEN, RED, Table, YELLOW, clip, seconds};
 
 /// Runs `deployments`.
-pub async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
     let deployments = context.client()?.deployments(app).await?;
     if context.printer.json() {
         return context.printer.document(&deployments);
@@ -19,7 +19,7 @@ pub async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
 }
 
 /// The table of an app's deployments.
-pub fn table(deployments: &[Deployment]) -> Table {
+pub(super) fn table(deployments: &[Deployment]) -> Table {
     let mut table = Table::new(["DEPLOYMENT", "STATE", "REVISION", "TIME", "CREATED", "COMMIT", "ERROR"]);
     for deployment in deployments {
         let color = match deployment.state {
@@ -44,7 +44,7 @@ pub fn table(deployments: &[Deployment]) -> Table {
 }
 
 /// A commit, short: `1a2b3c4+ Fix the door` (`+`: with changes that are not in it).
-pub fn commit(commit: Option<&api::Commit>) -> String {
+pub(super) fn commit(commit: Option<&api::Commit>) -> String {
     let Some(commit) = commit else { return String::new() };
     let id: String = commit.id.chars().take(7).collect();
     let dirty = if commit.dirty { "+" } else { "" };
@@ -53,6 +53,6 @@ pub fn commit(commit: Option<&api::Commit>) -> String {
 }
 
 /// A time to the second.
-pub fn moment(at: jiff::Timestamp) -> String {
+pub(super) fn moment(at: jiff::Timestamp) -> String {
     jiff::Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }

@@ -14,7 +14,7 @@ use crate::printer::{GREEN, Printer, RED, YELLOW, clean};
 use crate::reach::Place;
 
 /// Runs `doctor`.
-pub async fn run(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
     let place = context.place()?;
     let client = context.client()?;
     let platform = platform(&client).await;

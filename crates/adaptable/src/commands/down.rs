@@ -21,7 +21,7 @@ pub async fn run(_context: &Context) -> Result<(), Failure> {
 
 /// Runs `down`.
 #[cfg(target_os = "linux")]
-pub async fn run(context: &Context) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if context.reach.url.is_some() {
         return Err(Failure::usage("--url names a platform elsewhere; 'down' stops the one here", "leave --url out"));
     }
@@ -31,9 +31,6 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     if context.printer.json() {
         return context.printer.document(&Stopped { stopped, data_dir });
     }
-    context.printer.note(&match stopped {
-        true => format!("the platform is stopped; apps and data stay in {data_dir}"),
-        false => format!("no platform runs with its data in {data_dir}"),
-    });
+    context.printer.note(&if stopped { format!("the platform is stopped; apps and data stay in {data_dir}") } else { format!("no platform runs with its data in {data_dir}") });
     Ok(())
 }

@@ -32,7 +32,7 @@ struct Changed<'a> {
 }
 
 /// Runs `env`.
-pub async fn run(context: &Context, app: &AppName, build: bool, action: EnvAction) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName, build: bool, action: EnvAction) -> Result<(), Failure> {
     let kind = if build { EnvKind::Build } else { EnvKind::Run };
     let client = context.client()?;
     let patch = match action {
@@ -65,16 +65,13 @@ async fn list(client: &Client, printer: Printer, app: &AppName, kind: EnvKind, r
 }
 
 /// Follows the deployment that a change of settings began, where there is one.
-pub async fn take_effect(client: &Client, printer: Printer, changed: &SettingsChanged, began: Instant) -> Result<(), Failure> {
+pub(super) async fn take_effect(client: &Client, printer: Printer, changed: &SettingsChanged, began: Instant) -> Result<(), Failure> {
     let app = &changed.app;
     let Some(number) = changed.deployment else {
         if printer.json() {
             return printer.document(&Changed { app, needs_deploy: changed.needs_deploy, deployment: None });
         }
-        printer.note(&match changed.needs_deploy {
-            true => format!("saved; it takes effect with the next deployment: adaptable deploy PATH --app {app}"),
-            false => "saved".to_owned(),
-        });
+        printer.note(&if changed.needs_deploy { format!("saved; it takes effect with the next deployment: adaptable deploy PATH --app {app}") } else { "saved".to_owned() });
         return Ok(());
     };
     let mut interrupts = interrupts()?;

@@ -19,7 +19,7 @@ struct LoggedIn<'a> {
 }
 
 /// Runs `login`.
-pub async fn run(context: &Context, address: &str, fingerprint: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, address: &str, fingerprint: Option<&str>) -> Result<(), Failure> {
     let printer = context.printer;
     let file = file(&variable).ok_or_else(|| Failure::local("there is no home directory to remember a login in", "set HOME"))?;
     let (trust, ca) = trust(context, address, fingerprint).await?;
@@ -103,7 +103,7 @@ fn ask_token(printer: Printer) -> Result<String, Failure> {
 }
 
 /// Runs `logout`.
-pub fn logout(context: &Context) -> Result<(), Failure> {
+pub(super) fn logout(context: &Context) -> Result<(), Failure> {
     let forgotten = match file(&variable) {
         Some(file) => forget(&file)?,
         None => false,

@@ -15,10 +15,10 @@ use crate::printer::{CYAN, DIM, Printer, YELLOW};
 /// How often a platform that went away is asked.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a platform that is known not to come back is asked.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Runs `logs`.
-pub async fn run(context: &Context, args: &LogsArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<(), Failure> {
     let client = context.client()?;
     let mut query = LogQuery {
         since: args.since.map(Since::to_query),

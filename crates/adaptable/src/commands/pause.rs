@@ -6,7 +6,7 @@ use super::Context;
 use crate::explain::Failure;
 
 /// Runs `pause`.
-pub async fn pause(context: &Context, app: &AppName) -> Result<(), Failure> {
+pub(super) async fn pause(context: &Context, app: &AppName) -> Result<(), Failure> {
     let summary = context.client()?.pause(app).await?;
     if context.printer.json() {
         return context.printer.document(&summary);
@@ -16,7 +16,7 @@ pub async fn pause(context: &Context, app: &AppName) -> Result<(), Failure> {
 }
 
 /// Runs `resume`.
-pub async fn resume(context: &Context, app: &AppName) -> Result<(), Failure> {
+pub(super) async fn resume(context: &Context, app: &AppName) -> Result<(), Failure> {
     let summary = context.client()?.resume(app).await?;
     if context.printer.json() {
         return context.printer.document(&summary);

@@ -9,7 +9,7 @@ use crate::explain::Failure;
 use crate::printer::{DIM, GREEN, Table};
 
 /// Runs `revisions`.
-pub async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
     let revisions = context.client()?.revisions(app).await?;
     if context.printer.json() {
         return context.printer.document(&revisions);

@@ -11,7 +11,7 @@ use crate::follow::{follow, interrupts};
 use crate::progress::Progress;
 
 /// Runs `rollback`.
-pub async fn run(context: &Context, app: &AppName, to: Option<RevisionNumber>) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName, to: Option<RevisionNumber>) -> Result<(), Failure> {
     let client = context.client()?;
     let began = Instant::now();
     let mut interrupts = interrupts()?;

@@ -9,7 +9,7 @@ use crate::cli::ScaleArgs;
 use crate::explain::Failure;
 
 /// Runs `scale`.
-pub async fn run(context: &Context, args: &ScaleArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, args: &ScaleArgs) -> Result<(), Failure> {
     let patch =
         ScalePatch { min: args.min, max: args.max, concurrency: args.concurrency, memory: args.memory, vcpus: args.vcpus };
     if patch == ScalePatch::default() {

@@ -14,7 +14,7 @@ use crate::explain::Failure;
 const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// Runs `settings`.
-pub async fn run(context: &Context, app: &AppName, action: SettingsAction) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName, action: SettingsAction) -> Result<(), Failure> {
     let client = context.client()?;
     match action {
         SettingsAction::Get if context.printer.json() => context.printer.document(&client.settings(app).await?),

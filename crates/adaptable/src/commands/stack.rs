@@ -19,7 +19,7 @@ struct Made<'a> {
 }
 
 /// Runs `stack`.
-pub fn run(context: &Context, releases: &[String], dir: Option<PathBuf>, anew: bool) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, releases: &[String], dir: Option<PathBuf>, anew: bool) -> Result<(), Failure> {
     let printer = context.printer;
     let parse = |text: &str| Release::parse(text).map_err(|error| Failure::usage(error.to_string(), ""));
     let releases: Vec<Release> = if releases.is_empty() {

@@ -7,7 +7,7 @@ use crate::explain::Failure;
 use crate::printer::{BOLD, Table, bytes, seconds};
 
 /// Runs `status`.
-pub async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
     let printer = context.printer;
     let status = context.client()?.status(app).await?;
     if printer.json() {

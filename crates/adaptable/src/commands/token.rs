@@ -18,7 +18,7 @@ struct Revoked {
 }
 
 /// Runs `token`.
-pub async fn run(context: &Context, action: TokenAction) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, action: TokenAction) -> Result<(), Failure> {
     let printer = context.printer;
     let client = context.client()?;
     match action {

@@ -12,7 +12,7 @@ pub async fn run(_context: &Context, _deploy: &DeployArgs, _serve: &ServeArgs) -
 
 /// Runs `up`.
 #[cfg(target_os = "linux")]
-pub async fn run(context: &Context, deploy: &DeployArgs, serve: &ServeArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, deploy: &DeployArgs, serve: &ServeArgs) -> Result<(), Failure> {
     here::run(context, deploy, serve).await
 }
 

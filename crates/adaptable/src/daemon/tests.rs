@@ -48,10 +48,7 @@ fn the_log_shows_the_end_of_this_start() {
     std::fs::write(&path, "of an earlier start\n").expect("write");
     let mut log = Log::open(&path).expect("open");
     assert_eq!(log.newest(), None);
-    let mut text = String::new();
-    for number in 0..100 {
-        text.push_str(&format!("line {number}\n\n"));
-    }
+    let text: String = (0..100).flat_map(|number| ["line ".to_owned(), number.to_string(), "\n\n".to_owned()]).collect();
     std::io::Write::write_all(&mut log.file, text.as_bytes()).expect("append");
     assert_eq!(log.newest().as_deref(), Some("line 99"));
     assert_eq!(log.newest(), None);

@@ -7,7 +7,7 @@ use super::{DIM, clean, paint};
 
 /// Rows under a heading.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     heading: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }
@@ -17,28 +17,28 @@ type Cell = (String, Style);
 
 impl Table {
     /// A table without rows.
-    pub fn new<const N: usize>(heading: [&'static str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(heading: [&'static str; N]) -> Self {
         Self { heading: heading.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row of plain texts.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.styled(cells.map(|text| (text, Style::new())));
     }
 
     /// Adds a row of styled texts.
-    pub fn styled<const N: usize>(&mut self, cells: [Cell; N]) {
+    pub(crate) fn styled<const N: usize>(&mut self, cells: [Cell; N]) {
         let clean = |(text, style): Cell| (if text.is_empty() { "-".to_owned() } else { clean(&text) }, style);
         self.rows.push(cells.into_iter().map(clean).collect());
     }
 
     /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The table as text.
-    pub fn render(&self, color: bool) -> String {
+    pub(crate) fn render(&self, color: bool) -> String {
         let heading: Vec<Cell> = self.heading.iter().map(|text| ((*text).to_owned(), DIM)).collect();
         let rows = || std::iter::once(&heading).chain(&self.rows);
         let width = |column: usize| rows().filter_map(|row| row.get(column)).map(|(text, _)| text.width()).max().unwrap_or(0);

@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthChar;
 
 /// A size: `1.5 MB`.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if count < 1000 {
         return format!("{count} B");
@@ -18,7 +18,7 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// A duration: `0.21 s`, `12.3 s`, `2 min 5 s`.
-pub fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 9.995 {
         format!("{seconds:.2} s")
@@ -31,7 +31,7 @@ pub fn seconds(seconds: f64) -> String {
 }
 
 /// A line of somebody else's without escape sequences and control characters, which could rewrite the terminal.
-pub fn clean(line: &str) -> String {
+pub(crate) fn clean(line: &str) -> String {
     if !line.chars().any(char::is_control) {
         return line.to_owned();
     }
@@ -60,7 +60,7 @@ pub fn clean(line: &str) -> String {
 }
 
 /// The beginning of a line that fits into so many columns.
-pub fn clip(line: &str, columns: usize) -> String {
+pub(crate) fn clip(line: &str, columns: usize) -> String {
     let mut width = 0;
     let mut clipped = String::new();
     for c in line.chars() {

@@ -30,18 +30,18 @@ fn deployment(state: &str, error: Option<Value>) -> Value {
     document
 }
 
-fn event(seq: u32, rest: Value) -> String {
+fn event(seq: u32, rest: &Value) -> String {
     let mut event = json!({"seq":seq,"at":"2026-01-01T00:00:00Z"});
     event.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
     format!("{event}\n")
 }
 
 fn steps() -> String {
-    event(1, json!({"kind":"step","step":"dependencies","state":"running"}))
-        + &event(2, json!({"kind":"line","step":"dependencies","stream":"stdout","line":"Installing \u{1b}[31mflask\u{1b}[0m"}))
-        + &event(3, json!({"kind":"step","step":"dependencies","state":"done","seconds":1.25}))
-        + &event(4, json!({"kind":"tomorrow","x":[1]}))
-        + &event(5, json!({"kind":"step","step":"image","state":"cached","seconds":0.0}))
+    event(1, &json!({"kind":"step","step":"dependencies","state":"running"}))
+        + &event(2, &json!({"kind":"line","step":"dependencies","stream":"stdout","line":"Installing \u{1b}[31mflask\u{1b}[0m"}))
+        + &event(3, &json!({"kind":"step","step":"dependencies","state":"done","seconds":1.25}))
+        + &event(4, &json!({"kind":"tomorrow","x":[1]}))
+        + &event(5, &json!({"kind":"step","step":"image","state":"cached","seconds":0.0}))
 }
 
 fn accept(server: &Server) {
@@ -54,7 +54,7 @@ fn a_deployment_shows_plain_lines_and_prints_the_url() {
     let server = Server::start();
     let directory = app(&server, "Shop");
     accept(&server);
-    server.expect(EVENTS, 200, steps() + &event(6, json!({"kind":"end","deployment":deployment("live", None)})));
+    server.expect(EVENTS, 200, steps() + &event(6, &json!({"kind":"end","deployment":deployment("live", None)})));
     let ran = server.run(&["deploy", directory.to_str().expect("plain"), "--env", "A=1", "--start-command", "python app.py"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "https://shop.localhost:8443\n"), "{ran:?}");
     for line in ["app: shop (from the directory's name \"Shop\"", "dependencies: Installing flask\n", "dependencies: done in 1.25 s", "image: cached"] {
@@ -73,7 +73,7 @@ fn json_is_the_document_of_the_contract() {
     let directory = app(&server, "shop");
     accept(&server);
     let document = deployment("live", None);
-    server.expect(EVENTS, 200, steps() + &event(6, json!({"kind":"end","deployment":document})));
+    server.expect(EVENTS, 200, steps() + &event(6, &json!({"kind":"end","deployment":document})));
     let ran = server.run(&["deploy", directory.to_str().expect("plain"), "--json"]);
     assert_eq!((ran.code, ran.document()), (0, document));
     assert!(ran.stderr.contains("dependencies: done"), "{ran:?}");
@@ -86,7 +86,7 @@ fn a_failed_deployment_is_1_and_one_clear_line() {
         let server = Server::start();
         let directory = app(&server, "shop");
         accept(&server);
-        let end = event(6, json!({"kind":"end","deployment":deployment("failed", Some(error.clone()))}));
+        let end = event(6, &json!({"kind":"end","deployment":deployment("failed", Some(error.clone()))}));
         server.expect(EVENTS, 200, steps() + &end);
         let mut arguments = vec!["deploy", directory.to_str().expect("plain")];
         arguments.extend(json.then_some("--json"));
@@ -109,7 +109,7 @@ fn a_lost_connection_is_taken_up_where_it_broke() {
     let directory = app(&server, "shop");
     accept(&server);
     server.expect_cut(EVENTS, steps());
-    let end = event(6, json!({"kind":"end","deployment":deployment("failed", None)}));
+    let end = event(6, &json!({"kind":"end","deployment":deployment("failed", None)}));
     server.expect("GET /api/v1/apps/shop/deployments/1/events?from=6", 200, end);
     let ran = server.run(&["deploy", directory.to_str().expect("plain")]);
     assert_eq!(ran.code, 1);
@@ -144,7 +144,7 @@ fn the_first_interrupt_cancels_the_deployment() {
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("interrupt it");
     wait(|| server.seen().iter().any(|seen| seen.line.ends_with("/cancel")));
-    server.finish(&event(6, json!({"kind":"end","deployment":deployment("cancelled", None)})));
+    server.finish(&event(6, &json!({"kind":"end","deployment":deployment("cancelled", None)})));
     let ran = ended(&child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("cancelling deployment 1 of shop"), "{ran:?}");

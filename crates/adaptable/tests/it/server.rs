@@ -19,7 +19,7 @@ use tokio::net::UnixListener;
 
 /// One request that the server saw.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Method and path, as in `GET /api/v1/apps`.
     pub line: String,
     /// The content type.
@@ -30,7 +30,7 @@ pub struct Seen {
 
 /// One answer of the script.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     expect: String,
     status: u16,
     body: String,
@@ -53,7 +53,7 @@ type More = Arc<Mutex<Option<Sender>>>;
 type Sender = tokio::sync::mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 
 /// The platform's stand-in.
-pub struct Server {
+pub(crate) struct Server {
     pub data: TempDir,
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Arc<Mutex<VecDeque<Answer>>>,
@@ -63,7 +63,7 @@ pub struct Server {
 
 impl Server {
     /// A server without a script yet.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().expect("a data directory");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let server = Self { data, seen: Arc::default(), script: Arc::default(), more: More::default(), runtime: Some(runtime) };
@@ -87,22 +87,22 @@ impl Server {
     }
 
     /// The next request has to begin so, and gets this.
-    pub fn expect(&self, line: &str, status: u16, body: impl Into<String>) -> &Self {
+    pub(crate) fn expect(&self, line: &str, status: u16, body: impl Into<String>) -> &Self {
         self.push(line, status, body.into(), Then::End)
     }
 
     /// As `expect`, and then the connection breaks.
-    pub fn expect_cut(&self, line: &str, body: impl Into<String>) -> &Self {
+    pub(crate) fn expect_cut(&self, line: &str, body: impl Into<String>) -> &Self {
         self.push(line, 200, body.into(), Then::Cut)
     }
 
     /// As `expect`, and the answer stays open until `finish`.
-    pub fn expect_open(&self, line: &str, body: impl Into<String>) -> &Self {
+    pub(crate) fn expect_open(&self, line: &str, body: impl Into<String>) -> &Self {
         self.push(line, 200, body.into(), Then::More)
     }
 
     /// The rest of the open answer, and its end.
-    pub fn finish(&self, rest: &str) {
+    pub(crate) fn finish(&self, rest: &str) {
         let sender = self.more.lock().expect("no panic").take().expect("an answer is open");
         sender.blocking_send(Ok(Frame::data(Bytes::from(rest.to_owned())))).expect("somebody reads");
     }
@@ -113,12 +113,12 @@ impl Server {
     }
 
     /// What came in.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no panic").clone()
     }
 
     /// Runs the binary against this server, and checks that the whole script was used.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let ran = run(self.data.path(), arguments);
         let left = self.script.lock().expect("no panic").len();
         assert_eq!(left, 0, "answers that nobody asked for; {ran:?}; seen: {:?}", self.seen());
@@ -154,7 +154,11 @@ async fn answer(
         let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
         sender.send(Ok(Frame::data(Bytes::from(next.body)))).await.ok();
         if next.then == Then::Cut {
-            sender.send(Err(std::io::Error::other("cut"))).await.ok();
+            // What was sent before must have left by then.
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                sender.send(Err(std::io::Error::other("cut"))).await.ok();
+            });
         } else {
             *more.lock().expect("no panic") = Some(sender);
         }
@@ -171,7 +175,7 @@ fn document(status: u16, body: String) -> Response<BoxBody<Bytes, std::io::Error
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -179,19 +183,19 @@ pub struct Ran {
 
 impl Ran {
     /// Standard output as its one document.
-    pub fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not one document ({error}): {self:?}"))
     }
 
     /// The last line of standard error as the error's document.
-    pub fn error(&self) -> Value {
+    pub(crate) fn error(&self) -> Value {
         let line = self.stderr.lines().last().unwrap_or_default();
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("not an error ({error}): {self:?}"))["error"].clone()
     }
 }
 
 /// The binary, without a terminal and with nothing of the developer's own settings.
-pub fn command(data: &Path) -> Command {
+pub(crate) fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adaptable"));
     for name in ["ADAPTABLE_URL", "ADAPTABLE_TOKEN", "ADAPTABLE_CA", "ADAPTABLE_DATA_DIR", "XDG_CONFIG_HOME"] {
         command.env_remove(name);
@@ -201,7 +205,7 @@ pub fn command(data: &Path) -> Command {
 }
 
 /// Runs the binary to its end with that data directory.
-pub fn run(data: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn run(data: &Path, arguments: &[&str]) -> Ran {
     let data_dir = data.to_str().expect("a plain path");
     let mut command = command(data);
     if !arguments.contains(&"--url") {
@@ -210,7 +214,7 @@ pub fn run(data: &Path, arguments: &[&str]) -> Ran {
     ended(&command.args(arguments).output().expect("run the binary"))
 }
 
-pub fn ended(output: &Output) -> Ran {
+pub(crate) fn ended(output: &Output) -> Ran {
     Ran {
         code: output.status.code().expect("it was not killed"),
         stdout: String::from_utf8(output.stdout.clone()).expect("text"),

@@ -72,7 +72,7 @@ fn name_servers_check(text: &str) -> Check {
     let servers: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).map(str::trim).collect();
     let inside = |server: &&str| server.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_loopback());
     let upstream = Path::new("/run/systemd/resolve/resolv.conf");
-    if servers.iter().any(|server| inside(&server)) {
+    if servers.iter().any(inside) {
         Check::ok("name servers", servers.join(", "))
     } else if upstream.exists() {
         Check::ok("name servers", format!("those of {}", upstream.display()))
