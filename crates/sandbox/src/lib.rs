@@ -1,7 +1,21 @@
 //! What a container is on Linux: launcher, namespaces, cgroup, overlay, network, seccomp; the home of all `unsafe`.
+//!
+//! [`Launcher::start`] forks the process that keeps root. The platform talks to it in the messages of [`channel`], which name
+//! containers and layers, never paths. Knows nothing of apps, images or HTTP.
 
+mod cgroup;
+pub mod channel;
+mod create;
+mod launcher;
+mod netlink;
+mod network;
+mod pack;
+mod rootfs;
+mod runtime;
+mod seccomp;
 mod spec;
 
+pub use launcher::{Launcher, LauncherConfig, LauncherEnd};
 pub use spec::{
     CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId, Upper,
     Usage,

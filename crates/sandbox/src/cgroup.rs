@@ -1,0 +1,206 @@
+//! Control groups of either version: one group a container, its limits, its figures (cgroups(7)).
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::spec::{Limits, Usage};
+
+/// Where the hierarchies are mounted.
+const ROOT: &str = "/sys/fs/cgroup";
+/// The controllers that version 1 is used for, where it is there.
+const CONTROLLERS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+
+/// The machine's layout, and our group in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroups {
+    /// The name of the platform's group, as in `adaptable-1a2b3c4d`.
+    group: String,
+    /// Directories of version 1, with what each controls.
+    v1: Vec<(&'static str, PathBuf)>,
+    /// The directory of version 2: the whole of it, or its freezer alone beside version 1.
+    v2: Option<PathBuf>,
+}
+
+impl Cgroups {
+    /// Finds the layout.
+    pub(crate) fn find(group: String) -> Self {
+        let root = Path::new(ROOT);
+        if root.join("cgroup.controllers").is_file() {
+            return Self { group, v1: Vec::new(), v2: Some(root.to_owned()) };
+        }
+        let v1 = CONTROLLERS.into_iter().map(|name| (name, root.join(name))).filter(|(_, path)| path.is_dir()).collect();
+        let unified = root.join("unified");
+        let v2 = unified.join("cgroup.procs").is_file().then_some(unified);
+        Self { group, v1, v2 }
+    }
+
+    /// Whether version 2 has the controllers.
+    fn pure(&self) -> bool {
+        self.v1.is_empty()
+    }
+
+    /// The platform's own groups, in every hierarchy.
+    fn tops(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.v1.iter().map(|(_, path)| path).chain(&self.v2).map(|path| path.join(&self.group))
+    }
+
+    /// Removes what an earlier platform left, and makes the platform's groups.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        self.remove_all();
+        for top in self.tops() {
+            fs::create_dir_all(&top)?;
+        }
+        if let (true, Some(root)) = (self.pure(), &self.v2) {
+            for directory in [root.clone(), root.join(&self.group)] {
+                for controller in ["+memory", "+cpu", "+pids"] {
+                    // One that is missing leaves its limit unset; `doctor` tells.
+                    let _missing = fs::write(directory.join("cgroup.subtree_control"), controller);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every group of the platform; they must be empty.
+    pub(crate) fn remove_all(&self) {
+        for top in self.tops() {
+            if let Ok(entries) = fs::read_dir(&top) {
+                for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+                    let _busy = fs::remove_dir(entry.path());
+                }
+            }
+            let _busy = fs::remove_dir(&top);
+        }
+    }
+
+    /// Makes a container's group with its limits.
+    pub(crate) fn create(&self, id: &str, limits: &Limits) -> io::Result<Group> {
+        let group = Group { cgroups: self.clone(), id: id.to_owned() };
+        for directory in group.directories() {
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        group.limit(limits)?;
+        Ok(group)
+    }
+}
+
+/// One container's group.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    cgroups: Cgroups,
+    id: String,
+}
+
+impl Group {
+    fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.cgroups.tops().map(|top| top.join(&self.id))
+    }
+
+    fn v1(&self, controller: &str, file: &str) -> Option<PathBuf> {
+        let (_, root) = self.cgroups.v1.iter().find(|(name, _)| *name == controller)?;
+        Some(root.join(&self.cgroups.group).join(&self.id).join(file))
+    }
+
+    fn v2(&self, file: &str) -> Option<PathBuf> {
+        Some(self.cgroups.v2.as_ref()?.join(&self.cgroups.group).join(&self.id).join(file))
+    }
+
+    fn limit(&self, limits: &Limits) -> io::Result<()> {
+        let quota = u64::from(limits.cpu_millis.max(10)) * 100;
+        if self.cgroups.pure() {
+            let weight = limits.cpu_weight.clamp(1, 10_000);
+            for (file, value) in [
+                ("memory.max", limits.memory_bytes.to_string()),
+                ("memory.swap.max", "0".to_owned()),
+                ("memory.oom.group", "1".to_owned()),
+                ("cpu.max", format!("{quota} 100000")),
+                ("cpu.weight", weight.to_string()),
+                ("pids.max", limits.pids.to_string()),
+            ] {
+                if let Some(path) = self.v2(file).filter(|path| path.exists()) {
+                    fs::write(path, value)?;
+                }
+            }
+            return Ok(());
+        }
+        let shares = (u64::from(limits.cpu_weight) * 1024 / 100).clamp(2, 262_144);
+        for (controller, file, value) in [
+            ("memory", "memory.limit_in_bytes", limits.memory_bytes.to_string()),
+            ("memory", "memory.memsw.limit_in_bytes", limits.memory_bytes.to_string()),
+            ("cpu", "cpu.cfs_period_us", "100000".to_owned()),
+            ("cpu", "cpu.cfs_quota_us", quota.to_string()),
+            ("cpu", "cpu.shares", shares.to_string()),
+            ("pids", "pids.max", limits.pids.to_string()),
+        ] {
+            if let Some(path) = self.v1(controller, file).filter(|path| path.exists()) {
+                fs::write(path, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The path by which the container's runtime knows it, from the root of each hierarchy.
+    pub(crate) fn path(&self) -> String {
+        format!("/{}/{}", self.cgroups.group, self.id)
+    }
+
+    /// Puts the calling process, and all its children to come, into the group.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        for directory in self.directories() {
+            fs::write(directory.join("cgroup.procs"), "0")?;
+        }
+        Ok(())
+    }
+
+    /// The file by which all of it is frozen and thawed, opened for writing.
+    pub(crate) fn freezer(&self) -> Option<File> {
+        OpenOptions::new().write(true).open(self.v2("cgroup.freeze")?).ok()
+    }
+
+    /// Thaws it, so that signals have their effect.
+    pub(crate) fn thaw(&self) {
+        if let Some(path) = self.v2("cgroup.freeze") {
+            let _gone = fs::write(path, "0");
+        }
+    }
+
+    /// What it uses now.
+    pub(crate) fn usage(&self) -> Usage {
+        let number = |path: Option<PathBuf>| path.and_then(|path| fs::read_to_string(path).ok())?.trim().parse::<u64>().ok();
+        let field = |path: Option<PathBuf>, name: &str| {
+            let text = fs::read_to_string(path?).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        };
+        #[expect(clippy::cast_precision_loss, reason = "shown to people; 2^53 nanoseconds are 104 days")]
+        let seconds = |count: u64, per_second: f64| count as f64 / per_second;
+        if self.cgroups.pure() {
+            let memory = number(self.v2("memory.current")).unwrap_or(0);
+            let droppable = field(self.v2("memory.stat"), "inactive_file ").unwrap_or(0);
+            let cpu = field(self.v2("cpu.stat"), "usage_usec ").unwrap_or(0);
+            return Usage { memory_bytes: memory.saturating_sub(droppable), cpu_seconds: seconds(cpu, 1e6) };
+        }
+        let memory = number(self.v1("memory", "memory.usage_in_bytes")).unwrap_or(0);
+        let droppable = field(self.v1("memory", "memory.stat"), "total_inactive_file ").unwrap_or(0);
+        let cpu = number(self.v1("cpuacct", "cpuacct.usage")).unwrap_or(0);
+        Usage { memory_bytes: memory.saturating_sub(droppable), cpu_seconds: seconds(cpu, 1e9) }
+    }
+
+    /// Whether the kernel has killed one of its processes for want of memory.
+    pub(crate) fn oom_killed(&self) -> bool {
+        let path = if self.cgroups.pure() { self.v2("memory.events") } else { self.v1("memory", "memory.oom_control") };
+        let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
+    }
+
+    /// Removes it; whether that went well, which it does once its last process is gone.
+    pub(crate) fn remove(&self) -> bool {
+        self.directories().all(|directory| match fs::remove_dir(&directory) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
+    }
+}

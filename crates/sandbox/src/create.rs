@@ -1,0 +1,117 @@
+//! The creator: a process that makes one container, tells how it went, and ends. What it made belongs to the launcher then.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::unistd::dup2_raw;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Group;
+use crate::network::Network;
+use crate::rootfs::{self, Places};
+use crate::runtime;
+use crate::spec::ContainerSpec;
+
+/// What a creator reports: the container's first process, or why there is none.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// Its process id, in the launcher's namespace.
+    Started(i32),
+    /// What failed.
+    Failed(String),
+}
+
+/// All that a creator needs.
+pub(crate) struct Job<'a> {
+    pub(crate) spec: &'a ContainerSpec,
+    pub(crate) places: &'a Places,
+    pub(crate) network: &'a Network,
+    /// The container's number in the pool of addresses.
+    pub(crate) number: u32,
+    pub(crate) group: Group,
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) report: OwnedFd,
+}
+
+/// Makes the container. Runs in a process of its own, with one thread.
+pub(crate) fn run(job: Job<'_>) -> ! {
+    let mut report = match job.report.try_clone() {
+        Ok(fd) => fs::File::from(fd),
+        Err(_no_descriptor) => rootfs::quit(1),
+    };
+    let outcome = match make(job) {
+        Ok(pid) => Report::Started(pid),
+        Err(error) => Report::Failed(chain(&*error)),
+    };
+    let bytes = serde_json::to_vec(&outcome).unwrap_or_default();
+    let _launcher_gone = report.write_all(&bytes);
+    rootfs::quit(0)
+}
+
+fn make(job: Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
+    let Job { spec, places, network, number, group, stdin, stdout, stderr, report: _ } = job;
+    group.enter()?;
+    let rootfs = rootfs::make(places, spec)?;
+    let bundle = rootfs.scratch.join("bundle");
+    fs::create_dir(&bundle)?;
+    let state = rootfs.scratch.join("state");
+    fs::create_dir(&state)?;
+    let description = runtime::describe(spec, &rootfs, &group.path());
+    fs::write(bundle.join("config.json"), serde_json::to_vec(&description)?)?;
+    stdio(stdin, &stdout, &stderr)?;
+    drop((stdout, stderr));
+    let mut container = ContainerBuilder::new("c".to_owned(), SyscallType::default())
+        .with_root_path(&state)?
+        .as_init(&bundle)
+        .with_systemd(false)
+        .with_detach(true)
+        .build()?;
+    let pid = container.pid().ok_or_else(|| io::Error::other("the container has no process"))?.as_raw();
+    let connected = network.connect(number, pid);
+    if let Err(error) = connected {
+        let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        return Err(Box::new(io::Error::new(error.kind(), format!("connect it to the network: {error}"))));
+    }
+    if let Err(error) = container.start() {
+        let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        return Err(Box::new(error));
+    }
+    Ok(pid)
+}
+
+/// The container's first process inherits these.
+fn stdio(stdin: Option<OwnedFd>, stdout: &OwnedFd, stderr: &OwnedFd) -> io::Result<()> {
+    let stdin = match stdin {
+        Some(stdin) => stdin,
+        None => OwnedFd::from(fs::File::open("/dev/null")?),
+    };
+    for (fd, number) in [(&stdin, 0), (stdout, 1), (stderr, 2)] {
+        debug_assert_ne!(fd.as_raw_fd(), number);
+        #[expect(unsafe_code, reason = "the standard descriptors are replaced")]
+        // SAFETY: nothing else in this process, which is about to end, uses its standard descriptors.
+        let duplicated = unsafe { dup2_raw(fd, number) }?;
+        // It must stay open when this scope ends.
+        std::mem::forget(duplicated);
+    }
+    Ok(())
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = inner.source();
+    }
+    text
+}

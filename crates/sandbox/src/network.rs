@@ -1,0 +1,297 @@
+//! A container's network: a pair of devices, an address from the platform's pool, and the rules that say who reaches whom.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::netlink::{Netlink, index};
+
+/// Addresses in a platform's pool: a /20.
+const POOL: u32 = 4096;
+/// What the pools of all platforms on a machine lie in: 10.192.0.0/11, 512 pools.
+const POOLS: u32 = 0x0AC0_0000;
+const POOL_COUNT: u32 = 512;
+
+/// A platform's part of the machine's network.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    /// The first address of the pool.
+    pool: Ipv4Addr,
+    /// What the names of its devices begin with.
+    prefix: String,
+    /// The name of its table of rules.
+    table: String,
+    /// The user whose processes may connect to containers.
+    platform_uid: u32,
+    /// The machine's own resolvers.
+    resolvers: Vec<Ipv4Addr>,
+}
+
+/// The addresses that are given out.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    used: BTreeSet<u32>,
+    next: u32,
+}
+
+impl Pool {
+    /// The next free number; recently freed ones come last, so that a late packet meets nobody.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        for _ in 2..POOL - 1 {
+            self.next = if self.next + 1 >= POOL - 1 { 2 } else { (self.next + 1).max(2) };
+            if self.used.insert(self.next) {
+                return Some(self.next);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn give_back(&mut self, number: u32) {
+        self.used.remove(&number);
+    }
+}
+
+impl Network {
+    /// Chooses a pool by the platform's tag, beside what the machine's network has already.
+    pub(crate) fn choose(tag: &str, platform_uid: u32, resolvers: Vec<Ipv4Addr>) -> Self {
+        let wanted = tag.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let taken = taken_networks(tag);
+        let free = |number: u32| {
+            let first = POOLS + (number % POOL_COUNT) * POOL;
+            let overlaps = |&(network, mask): &(u32, u32)| {
+                let wider = mask & !(POOL - 1);
+                network & wider == first & wider
+            };
+            let resolver = |address: &Ipv4Addr| u32::from(*address) & !(POOL - 1) == first;
+            (!taken.iter().any(overlaps) && !resolvers.iter().any(resolver)).then_some(first)
+        };
+        let first = (wanted..wanted + POOL_COUNT).find_map(free).unwrap_or(POOLS + (wanted % POOL_COUNT) * POOL);
+        // Names of devices have 15 bytes at most: a tag of 4, a number of up to 4.
+        let short: String = tag.chars().take(4).collect();
+        Self {
+            pool: Ipv4Addr::from(first),
+            prefix: format!("ad{short}-"),
+            table: format!("adaptable_{tag}"),
+            platform_uid,
+            resolvers,
+        }
+    }
+
+    fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.pool) + 1)
+    }
+
+    /// The address of a number from the pool.
+    pub(crate) fn address(&self, number: u32) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.pool) + number)
+    }
+
+    fn device(&self, number: u32) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    /// Connects the network namespace of a container's first process. The caller ends up in that namespace.
+    pub(crate) fn connect(&self, number: u32, pid: i32) -> io::Result<()> {
+        let device = self.device(number);
+        let (gateway, address) = (self.gateway(), self.address(number));
+        let mut outside = Netlink::open()?;
+        outside.veth(&device, "eth0", pid)?;
+        // Without IPv6 a container has no link-local neighbour.
+        let _without = fs::write(format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6"), "1");
+        let number = index(&device)?;
+        outside.address(number, gateway, address)?;
+        outside.up(number)?;
+        let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?;
+        setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+        let mut inside = Netlink::open()?;
+        let _without = fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+        // An app without capabilities may still listen on port 80.
+        let _old = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+        inside.up(index("lo")?)?;
+        let number = index("eth0")?;
+        inside.address(number, address, gateway)?;
+        inside.up(number)?;
+        inside.default_route(number, gateway)
+    }
+
+    /// Makes the rules, in place of those that an earlier platform left.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+        self.remove();
+        nft(&self.rules())?;
+        self.maintain();
+        Ok(())
+    }
+
+    fn rules(&self) -> String {
+        let Self { table, prefix, platform_uid, .. } = self;
+        let pool = format!("{}/20", self.pool);
+        let resolvers: String = self
+            .resolvers
+            .iter()
+            .map(|address| {
+                format!(
+                    "    iifname \"{prefix}*\" ip daddr {address} udp dport 53 accept\n    iifname \"{prefix}*\" ip daddr {address} tcp dport 53 accept\n"
+                )
+            })
+            .collect();
+        format!(
+            "table inet {table} {{
+  chain forward {{
+    type filter hook forward priority -10; policy accept;
+    iifname \"{prefix}*\" oifname \"{prefix}*\" drop
+    iifname \"{prefix}*\" ip saddr != {pool} drop
+    iifname \"{prefix}*\" ip6 version 6 drop
+    iifname \"{prefix}*\" ip daddr {{ 10.192.0.0/11, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }} drop
+    oifname \"{prefix}*\" ct state established,related accept
+    oifname \"{prefix}*\" drop
+  }}
+  chain input {{
+    type filter hook input priority -10; policy accept;
+    iifname \"{prefix}*\" ct state established,related accept
+{resolvers}    iifname \"{prefix}*\" drop
+  }}
+  chain output {{
+    type filter hook output priority -10; policy accept;
+    oifname \"{prefix}*\" ct state established,related accept
+    oifname \"{prefix}*\" meta skuid != {platform_uid} drop
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr {pool} oifname != \"{prefix}*\" masquerade
+  }}
+}}
+"
+        )
+    }
+
+    /// Lets our packets through the forward policy of a container engine on the same machine, which drops all that it does not know.
+    pub(crate) fn maintain(&self) {
+        for program in ["iptables", "iptables-legacy"] {
+            let policy = run(program, &["-w", "2", "-S", "FORWARD"]).unwrap_or_default();
+            if !policy.lines().any(|line| line == "-P FORWARD DROP") {
+                continue;
+            }
+            for direction in ["-i", "-o"] {
+                let device = format!("{}+", self.prefix);
+                let rule = [direction, device.as_str(), "-j", "ACCEPT"];
+                let present = run(program, &[&["-w", "2", "-C", "FORWARD"], &rule[..]].concat()).is_some();
+                if !present {
+                    let _failed = run(program, &[&["-w", "2", "-I", "FORWARD"], &rule[..]].concat());
+                }
+            }
+        }
+    }
+
+    /// Removes the rules.
+    pub(crate) fn remove(&self) {
+        let _none = nft(&format!("delete table inet {}\n", self.table));
+        for program in ["iptables", "iptables-legacy"] {
+            for direction in ["-i", "-o"] {
+                let device = format!("{}+", self.prefix);
+                while run(program, &["-w", "2", "-D", "FORWARD", direction, &device, "-j", "ACCEPT"]).is_some() {}
+            }
+        }
+    }
+}
+
+/// What a program prints, where it ends well.
+fn run(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Gives rules to nft(8).
+fn nft(rules: &str) -> io::Result<()> {
+    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(rules.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("nft: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// The networks that this machine's routes lead to, with their masks; the default route is none.
+fn taken_networks(tag: &str) -> Vec<(u32, u32)> {
+    let own: String = tag.chars().take(4).collect();
+    let text = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // Our own routes are those of a platform that is just ending.
+            if fields.first()?.starts_with(&format!("ad{own}-")) {
+                return None;
+            }
+            let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::swap_bytes);
+            let (network, mask) = (number(fields.get(1)?)?, number(fields.get(7)?)?);
+            (mask != 0).then_some((network, mask))
+        })
+        .collect()
+}
+
+/// The sockets that listen for TCP in the network namespace of a process (proc(5), `/proc/pid/net/tcp`).
+pub(crate) fn listeners(pid: i32) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = ["tcp", "tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
+        .flat_map(|text| text.lines().skip(1).filter_map(listener).collect::<Vec<_>>())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn listener(line: &str) -> Option<SocketAddr> {
+    let mut fields = line.split_whitespace().skip(1);
+    let (address, port) = fields.next()?.split_once(':')?;
+    // 0A is TCP_LISTEN.
+    if fields.nth(1)? != "0A" {
+        return None;
+    }
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let words: Vec<[u8; 4]> = (0..address.len() / 8)
+        .map(|word| u32::from_str_radix(&address[word * 8..word * 8 + 8], 16).map(u32::to_ne_bytes))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    match words.as_slice() {
+        [one] => Some(SocketAddr::from((*one, port))),
+        [a, b, c, d] => {
+            let bytes: [u8; 16] = [*a, *b, *c, *d].concat().try_into().ok()?;
+            Some(SocketAddr::from((bytes, port)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_gives_each_number_once_and_freed_ones_last() {
+        let mut pool = Pool::default();
+        let all: Vec<u32> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!(all.len(), 4093);
+        assert_eq!((all[0], *all.last().expect("many")), (2, 4094));
+        pool.give_back(100);
+        assert_eq!(pool.take(), Some(100));
+        assert_eq!(pool.take(), None);
+    }
+
+    #[test]
+    fn listeners_are_read_from_the_kernels_table() {
+        let line = "   0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0";
+        assert_eq!(listener(line), Some("127.0.0.1:5000".parse().expect("an address")));
+        let six = "   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 1";
+        assert_eq!(listener(six), Some("[::]:8080".parse().expect("an address")));
+        assert_eq!(listener(&line.replace(" 0A ", " 01 ")), None);
+    }
+}
