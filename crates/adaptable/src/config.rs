@@ -155,7 +155,9 @@ fn check(values: &BTreeMap<&'static str, Value>, data_dir: PathBuf, mut problems
     let mut say = |key: &str, must: &str| {
         let Value { text, origin } = &values[key];
         let shown: String = text.chars().take(80).collect();
-        problems.push(format!("{origin}: {key} {shown:?} {must}"));
+        // A flag and a variable bear the key's name; a place in the file does not.
+        let name = if origin.contains(' ') { format!("{origin}: {key}") } else { origin.clone() };
+        problems.push(format!("{name} {shown:?} {must}"));
     };
     let text = |key: &str| values[key].text.as_str();
     let mut listen = |key: &str| {
@@ -263,7 +265,7 @@ mod tests {
         let ConfigError(problems) = resolve(&args, data.path().to_owned(), &nothing).expect_err("it is full of problems");
         assert_eq!(problems.len(), 4, "{problems:#?}");
         let all = problems.join("\n");
-        for part in ["config.toml line 2: https \"x\" must", "line 4: there is no key \"frobnicate\"", "line 5: http must be a text", "--domain: "] {
+        for part in ["config.toml line 2: https \"x\" must", "line 4: there is no key \"frobnicate\"", "line 5: http must be a text", "--domain \"Not A Host\" must"] {
             assert!(all.contains(part), "{part:?} in {all}");
         }
     }

@@ -1,6 +1,6 @@
 //! `deploy`: pack a directory, send it, and follow its deployment to the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::{Client, Commit, DeployOptions, DeployRequest, Deployment};
 use model::{AppName, Settings};
@@ -15,11 +15,19 @@ use crate::progress::Progress;
 use crate::upload;
 
 /// Runs `deploy`.
-pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
+pub(crate) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
     let client = context.client()?;
+    let order = Order::new(args, context.printer)?;
     let began = std::time::Instant::now();
-    let deployment = deploy(&client, context.printer, args).await?;
+    let deployment = order.deploy(&client, context.printer).await?;
     print(context.printer, &deployment, &deployment, began.elapsed().as_secs_f64())
+}
+
+/// What the command line asks for, checked: what is wrong with it is said before anything is started or sent.
+pub(crate) struct Order {
+    path: PathBuf,
+    app: AppName,
+    options: DeployOptions,
 }
 
 /// Prints how a deployment ended: `document` is what scripts get.
@@ -35,34 +43,41 @@ pub(super) fn print(printer: Printer, deployment: &Deployment, document: &impl s
     printer.line(&printer.out_style(&deployment.url, BOLD))
 }
 
-/// Deploys a directory.
-pub(super) async fn deploy(client: &Client, printer: Printer, args: &DeployArgs) -> Result<Deployment, Failure> {
-    // What can be wrong with the command line is said before anything is sent.
-    let options = options(args)?;
-    let app = name(args, printer)?;
-    let mut interrupts = interrupts()?;
-    let progress = Progress::new(printer);
-    let sending = async {
-        progress.say("packing", &args.path.display().to_string());
-        let packed = upload::pack(&args.path).await?;
-        for skipped in &packed.skipped {
-            progress.note(&format!("left out {}: {}", skipped.path, skipped.reason));
-        }
-        let commit = packed.commit.as_ref().map(commit);
-        progress.say("sending", &amount(&packed));
-        let upload = upload::send(client, packed).await?;
-        let request = DeployRequest { upload: upload.upload, options, commit };
-        Ok::<_, Failure>(client.deploy(&app, &request).await?)
-    };
-    let accepted = tokio::select! {
-        accepted = sending => accepted,
-        _ = interrupts.recv() => Err(Failure::local("interrupted before the deployment began; nothing has changed", "")),
-    };
-    match accepted {
-        Ok(accepted) => follow(client, &accepted.app, accepted.deployment, &mut interrupts, progress).await,
-        Err(failure) => {
-            progress.close();
-            Err(failure)
+impl Order {
+    /// Checks the command line.
+    pub(crate) fn new(args: &DeployArgs, printer: Printer) -> Result<Self, Failure> {
+        let options = options(args)?;
+        let app = name(args, printer)?;
+        Ok(Self { path: args.path.clone(), app, options })
+    }
+
+    /// Packs the directory, sends it, and follows its deployment to the end.
+    pub(crate) async fn deploy(self, client: &Client, printer: Printer) -> Result<Deployment, Failure> {
+        let Self { path, app, options } = self;
+        let mut interrupts = interrupts()?;
+        let progress = Progress::new(printer);
+        let sending = async {
+            progress.say("packing", &path.display().to_string());
+            let packed = upload::pack(&path).await?;
+            for skipped in &packed.skipped {
+                progress.note(&format!("left out {}: {}", skipped.path, skipped.reason));
+            }
+            let commit = packed.commit.as_ref().map(commit);
+            progress.say("sending", &amount(&packed));
+            let upload = upload::send(client, packed).await?;
+            let request = DeployRequest { upload: upload.upload, options, commit };
+            Ok::<_, Failure>(client.deploy(&app, &request).await?)
+        };
+        let accepted = tokio::select! {
+            accepted = sending => accepted,
+            _ = interrupts.recv() => Err(Failure::local("interrupted before the deployment began; nothing has changed", "")),
+        };
+        match accepted {
+            Ok(accepted) => follow(client, &accepted.app, accepted.deployment, &mut interrupts, progress).await,
+            Err(failure) => {
+                progress.close();
+                Err(failure)
+            }
         }
     }
 }
@@ -78,9 +93,6 @@ fn commit(commit: &model::Commit) -> Commit {
 
 /// The app's name: as given, or the directory's made valid.
 fn name(args: &DeployArgs, printer: Printer) -> Result<AppName, Failure> {
-    if let Some(app) = &args.app {
-        return Ok(app.clone());
-    }
     let full = args.path.canonicalize().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::usage(
             format!("there is no directory {}", args.path.display()),
@@ -90,6 +102,9 @@ fn name(args: &DeployArgs, printer: Printer) -> Result<AppName, Failure> {
     })?;
     if !full.is_dir() {
         return Err(Failure::usage(format!("{} is not a directory", args.path.display()), "deploy the directory that holds the app's source"));
+    }
+    if let Some(app) = &args.app {
+        return Ok(app.clone());
     }
     let name = full.file_name().unwrap_or_default().to_string_lossy();
     let app = AppName::suggest(&name).ok_or_else(|| {

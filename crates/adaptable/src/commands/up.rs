@@ -61,11 +61,12 @@ mod here {
                 "deploy to the one elsewhere: adaptable deploy PATH --url URL",
             ));
         }
+        let order = deploy::Order::new(args, printer)?;
         let data_dir = context.data_dir();
         let platform = daemon::ensure(&data_dir, serve, printer).await?;
         let client = here(&data_dir);
         let began = Instant::now();
-        let deployment = deploy::deploy(&client, printer, args).await?;
+        let deployment = order.deploy(&client, printer).await?;
         let took = began.elapsed().as_secs_f64();
         if deployment.state != DeploymentState::Live {
             return deploy::print(printer, &deployment, &Document { deployment: &deployment, first: None }, took);
