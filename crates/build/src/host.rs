@@ -128,7 +128,9 @@ impl HostSettings {
 
     /// The text of a file for apt's configuration directory.
     pub fn apt_conf(&self) -> String {
-        let mut text = self.apt.join("\n");
+        // Nobody reads descriptions of packages here.
+        let mut text = "Acquire::Languages \"none\";\n".to_owned();
+        text.push_str(&self.apt.join("\n"));
         text.push('\n');
         text
     }

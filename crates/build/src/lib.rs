@@ -2,10 +2,13 @@
 
 pub mod error;
 pub mod host;
+pub mod job;
 pub mod key;
 pub mod plan;
 pub mod procfile;
 mod python;
+pub mod recognise;
+pub mod run;
 pub mod shell;
 pub mod stack;
 mod text;
@@ -13,3 +16,4 @@ pub mod tree;
 
 pub use error::PlanError;
 pub use plan::Plan;
+pub use recognise::plan;

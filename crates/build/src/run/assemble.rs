@@ -1,0 +1,31 @@
+//! Writes the image of a build: its configuration, its manifest, its name in the index.
+
+use image::oci::{Config, Execution, History, Platform, RootFs};
+use image::{ImageId, LayoutError};
+
+use super::{Build, Part};
+use crate::plan::APP_DIR;
+
+/// Writes the image. The same layers and plan give the same image: nothing of the clock is in it.
+pub(super) fn write(build: &Build<'_>, parts: &[Part], env: &[(String, String)]) -> Result<ImageId, LayoutError> {
+    let Platform { architecture, os } = Platform::host();
+    let execution = Execution {
+        user: String::new(),
+        env: env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        entrypoint: Vec::new(),
+        cmd: build.request.plan.start.command.args.clone(),
+        working_dir: APP_DIR.to_owned(),
+        labels: build.request.labels.clone(),
+        stop_signal: Some("SIGTERM".to_owned()),
+    };
+    let config = Config {
+        created: None,
+        architecture,
+        os,
+        execution,
+        rootfs: RootFs { kind: "layers".to_owned(), diff_ids: parts.iter().map(|part| part.diff_id).collect() },
+        history: parts.iter().map(|part| History { created_by: part.about.to_owned() }).collect(),
+    };
+    let layers = parts.iter().map(|part| part.descriptor.clone()).collect();
+    build.builder.layout.write_image(&build.pin, build.request.name, &config, layers)
+}

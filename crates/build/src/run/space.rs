@@ -1,0 +1,26 @@
+//! The disk has to have room before a build begins, so that it is the build that fails and not what serves.
+
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+use super::BuildError;
+
+/// Refuses when the disk of `path` has fewer than `least` bytes left for us.
+pub(super) fn check(path: &Path, least: u64) -> Result<(), BuildError> {
+    let stat = statvfs(path).map_err(|errno| BuildError::io("asking for free disk space")(errno.into()))?;
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    if free < least { Err(BuildError::DiskFull { path: path.to_owned(), free, least }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_below_the_least() {
+        assert!(check(Path::new("/"), 1).is_ok());
+        let refused = check(Path::new("/"), u64::MAX).unwrap_err().to_string();
+        assert!(refused.contains("MiB are free on the disk of /"), "{refused}");
+    }
+}
