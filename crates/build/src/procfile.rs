@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn web_release_and_others() {
-        let got = parse("# ours\n\nrelease: flask db upgrade\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\nworker: celery worker\n");
+        let got =
+            parse("# ours\n\nrelease: flask db upgrade\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\nworker: celery worker\n");
         assert_eq!(got.web.as_deref(), Some("gunicorn app:app --bind 0.0.0.0:$PORT"));
         assert_eq!(got.release.as_deref(), Some("flask db upgrade"));
         assert_eq!(got.others, ["worker"]);
@@ -84,10 +85,8 @@ mod tests {
 
     #[test]
     fn windows_wrote_it() {
-        let bytes: Vec<u8> = [0xFF, 0xFE]
-            .into_iter()
-            .chain("web:gunicorn app:app\r\n".encode_utf16().flat_map(u16::to_le_bytes))
-            .collect();
+        let bytes: Vec<u8> =
+            [0xFF, 0xFE].into_iter().chain("web:gunicorn app:app\r\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(Procfile::parse(&bytes).unwrap().web.as_deref(), Some("gunicorn app:app"));
         assert_eq!(parse("\u{feff}web: a\r\n").web.as_deref(), Some("a"));
     }

@@ -10,10 +10,10 @@ use scan::{Piece, scan};
 
 /// Words that begin something else than a program: exec'ing them would fail or change what they mean.
 const NO_PROGRAM: [&str; 50] = [
-    "!", ".", ":", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "declare", "do",
-    "done", "elif", "else", "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "if", "let",
-    "local", "popd", "pushd", "read", "readonly", "return", "select", "set", "shift", "shopt", "source", "then",
-    "time", "times", "trap", "type", "ulimit", "umask", "unset", "until", "wait", "while",
+    "!", ".", ":", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "declare", "do", "done", "elif",
+    "else", "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "if", "let", "local", "popd", "pushd",
+    "read", "readonly", "return", "select", "set", "shift", "shopt", "source", "then", "time", "times", "trap", "type", "ulimit",
+    "umask", "unset", "until", "wait", "while",
 ];
 
 /// Why a command line can't be run by any shell.
@@ -49,10 +49,8 @@ pub fn prepare(line: &str) -> Result<Vec<String>, CommandError> {
 pub(crate) fn last_words(line: &str) -> Vec<String> {
     let quoted = quote_factories(line.trim());
     let Ok(pieces) = scan(&quoted) else { return Vec::new() };
-    let start = pieces
-        .iter()
-        .rposition(|piece| matches!(piece, Piece::Operator(op, _) if !is_redirection(op)))
-        .map_or(0, |at| at + 1);
+    let start =
+        pieces.iter().rposition(|piece| matches!(piece, Piece::Operator(op, _) if !is_redirection(op))).map_or(0, |at| at + 1);
     pieces[start..]
         .iter()
         .filter_map(|piece| match piece {
@@ -70,11 +68,7 @@ fn unquote(word: &str) -> String {
 /// A word for a POSIX shell that means exactly this text.
 pub fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Puts quotes around words like `myapp:start_app()` and `pkg.sub:create_app('prod')`.
@@ -174,8 +168,9 @@ fn is_assignment(word: &str) -> bool {
 
 fn needs_bash(pieces: &[Piece<'_>]) -> bool {
     pieces.iter().any(|piece| match piece {
-        Piece::Word(text, _) => matches!(*text, "source" | "[[" | "function" | "pushd" | "popd" | "shopt" | "declare")
-            || text.starts_with("$'"),
+        Piece::Word(text, _) => {
+            matches!(*text, "source" | "[[" | "function" | "pushd" | "popd" | "shopt" | "declare") || text.starts_with("$'")
+        }
         Piece::Operator(op, _) => matches!(*op, "&>" | "|&" | "<(" | ">(" | "<<<"),
     })
 }
@@ -184,19 +179,17 @@ fn needs_bash(pieces: &[Piece<'_>]) -> bool {
 fn exec_last(line: &str, pieces: &[Piece<'_>]) -> String {
     let compound = pieces.iter().any(|piece| match piece {
         Piece::Operator(op, _) => matches!(*op, "(" | ")" | "<<" | "<<-" | "<(" | ">(" | ";;"),
-        Piece::Word(text, _) => matches!(*text, "{" | "}" | "if" | "for" | "while" | "until" | "case" | "select" | "function" | "[["),
+        Piece::Word(text, _) => {
+            matches!(*text, "{" | "}" | "if" | "for" | "while" | "until" | "case" | "select" | "function" | "[[")
+        }
     });
     if compound {
         return line.to_owned();
     }
     // Trailing `;` and line ends separate nothing.
-    let meant = pieces.len()
-        - pieces.iter().rev().take_while(|p| matches!(p, Piece::Operator(";" | "\n", _))).count();
+    let meant = pieces.len() - pieces.iter().rev().take_while(|p| matches!(p, Piece::Operator(";" | "\n", _))).count();
     let pieces = &pieces[..meant];
-    let last = pieces
-        .iter()
-        .rposition(|p| matches!(p, Piece::Operator(op, _) if !is_redirection(op)))
-        .map_or(0, |at| at + 1);
+    let last = pieces.iter().rposition(|p| matches!(p, Piece::Operator(op, _) if !is_redirection(op))).map_or(0, |at| at + 1);
     if last > 0 && matches!(pieces[last - 1], Piece::Operator("|" | "|&", _)) {
         return line.to_owned();
     }

@@ -19,8 +19,7 @@ pub const ENTRY_LIMIT: usize = 200_000;
 const DEPTH_LIMIT: usize = 64;
 
 /// Directories that hold nothing of the app's own source.
-const FOREIGN: [&str; 8] =
-    [".git", ".hg", ".svn", "node_modules", "__pycache__", "site-packages", ".tox", ".mypy_cache"];
+const FOREIGN: [&str; 8] = [".git", ".hg", ".svn", "node_modules", "__pycache__", "site-packages", ".tox", ".mypy_cache"];
 
 /// One file, or a symlink to one, of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +113,7 @@ impl DirTree {
         match openat2(self.root.as_fd(), path, how) {
             Ok(fd) => Ok(File::from(fd)),
             Err(Errno::EXDEV) => Err(TreeError::Outside(path.to_owned())),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO) => {
-                Err(TreeError::NotAFile(path.to_owned()))
-            }
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO) => Err(TreeError::NotAFile(path.to_owned())),
             Err(errno) => Err(TreeError::Io { path: path.to_owned(), source: errno.into() }),
         }
     }
@@ -186,12 +183,9 @@ pub struct MemoryTree {
 
 impl<P: Into<String>, B: Into<Vec<u8>>> FromIterator<(P, B)> for MemoryTree {
     fn from_iter<T: IntoIterator<Item = (P, B)>>(files: T) -> Self {
-        let files: BTreeMap<String, Vec<u8>> =
-            files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect();
-        let entries = files
-            .iter()
-            .map(|(path, bytes)| Entry { path: path.clone(), size: bytes.len() as u64, symlink: false })
-            .collect();
+        let files: BTreeMap<String, Vec<u8>> = files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect();
+        let entries =
+            files.iter().map(|(path, bytes)| Entry { path: path.clone(), size: bytes.len() as u64, symlink: false }).collect();
         Self { files, entries }
     }
 }

@@ -95,7 +95,7 @@ impl Reader<'_> {
 
     fn line(&mut self, line: &str, path: &str, number: usize, constraint: bool, depth: usize) -> Result<(), PlanError> {
         let line = line.trim();
-        if line.is_empty() || line.starts_with(['<', '>']) && line.len() > 6 && line[..7].chars().all(|c| c == '<' || c == '>') {
+        if line.is_empty() {
             return Ok(());
         }
         if let Some((option, value)) = option(line) {

@@ -1,0 +1,241 @@
+//! From a source tree to a plan; nothing of the source is run for it.
+
+use std::collections::BTreeMap;
+
+use crate::error::PlanError;
+use crate::plan::{Available, Origin, Plan, PlanRequest, Step};
+use crate::python::environment::Target;
+use crate::python::install::Install;
+use crate::python::manifest::{self, Kind, Manifest, Tool};
+use crate::python::requirements::{Project, Wanted, child, in_app, parent};
+use crate::python::{imports, pins, standard, system, version};
+use crate::text;
+use crate::tree::{READ_LIMIT, SourceTree};
+
+mod django;
+mod entry;
+mod kinds;
+mod module;
+mod modules;
+mod scripts;
+mod start;
+
+use entry::{Entry, Survey};
+use modules::Modules;
+use start::{Chosen, Context};
+
+/// Plans the build of a source tree.
+pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available) -> Result<Plan, PlanError> {
+    let modules = Modules::new(tree);
+    let survey = entry::survey(&modules);
+    let entries = entry::entries(&modules, &survey, request.template);
+    let base = base_dir(tree, &entries, &survey);
+    let manifest = Manifest::find(tree, &base)?;
+    if manifest.kind == Kind::Nothing && survey.modules.is_empty() {
+        return Err(nothing_recognised(tree));
+    }
+    for (what, line) in [("install", &request.install_command), ("build", &request.build_command)] {
+        if let Some(line) = line {
+            start::prepared(line.clone(), what, Origin::Settings)?;
+        }
+    }
+    // What is wanted tells the Python version, and the version decides what is wanted.
+    let first = Target::new(version::DEFAULT);
+    let (mut wanted, mut locked) = manifest.wanted(tree, &first)?;
+    let mut wishes = manifest.wishes(tree, request.python_version.as_deref())?;
+    wishes.at_most = pins::at_most(&wanted.reqs);
+    wishes.at_least = pins::at_least(&wanted.reqs);
+    let (python, mut notes) = version::choose(&wishes, &available.pythons)?;
+    if python.version != first.python {
+        (wanted, locked) = manifest.wanted(tree, &Target::new(python.version))?;
+    }
+    notes.extend(manifest.notes.iter().cloned());
+    if manifest.kind == Kind::Nothing {
+        from_imports(tree, &survey, &mut wanted, &mut notes);
+    }
+    notes.append(&mut wanted.notes);
+    let own_commands = manifest.pyproject.as_ref().map(|pyproject| pyproject.scripts()).unwrap_or_default();
+    let hidden = hidden_text(tree, &manifest);
+    let context = Context {
+        modules: &modules,
+        survey: &survey,
+        entries: &entries,
+        base: &base,
+        wanted: &wanted,
+        hidden: &hidden,
+        own_commands: &own_commands,
+    };
+    let chosen = context.choose(request)?;
+    notes.extend(chosen.notes.iter().cloned());
+    let install = Install {
+        tree,
+        manifest: &manifest,
+        wanted: &wanted,
+        locked,
+        python: python.version,
+        added: chosen.added.clone(),
+        itself: itself(&manifest, &survey, &chosen, &own_commands),
+        request,
+    };
+    let mut aptfile = system::aptfile(tree, "Aptfile")?;
+    if !base.is_empty() {
+        aptfile.extend(system::aptfile(tree, &child(&base, "Aptfile"))?);
+    }
+    let mut env = chosen.env.clone();
+    if let Some(path) = python_path(tree, &base) {
+        env.insert("PYTHONPATH".to_owned(), path);
+    }
+    Ok(Plan {
+        template: chosen.template,
+        system: system::packages(&wanted.reqs, &aptfile),
+        dependencies: install.dependencies(),
+        finish: finish(&chosen, request),
+        python,
+        start: chosen.start,
+        release: chosen.release,
+        env,
+        notes,
+    })
+}
+
+/// The directory whose manifest counts: the root, or where the likeliest entry lies.
+fn base_dir(tree: &dyn SourceTree, entries: &[Entry], survey: &Survey) -> String {
+    if manifest::is_marked(tree, "") {
+        return String::new();
+    }
+    let script = scripts::scripts(survey).into_iter().next().map(|script| script.path);
+    if let Some(path) = entries.first().map(|entry| entry.path.clone()).or(script) {
+        let mut dir = parent(&path);
+        while !dir.is_empty() {
+            if manifest::is_marked(tree, dir) {
+                return dir.to_owned();
+            }
+            dir = parent(dir);
+        }
+    }
+    let mut marked: Vec<&str> = tree
+        .entries()
+        .iter()
+        .filter(|entry| (1..=2).contains(&entry.path.matches('/').count()) && !entry::is_aside(&entry.path))
+        .map(|entry| parent(&entry.path))
+        .filter(|dir| manifest::is_marked(tree, dir))
+        .collect();
+    marked.dedup();
+    match marked.as_slice() {
+        [only] if !tree.entries().iter().any(|entry| entry.path.ends_with(".py") && !entry.path.contains('/')) => (*only).to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn nothing_recognised(tree: &dyn SourceTree) -> PlanError {
+    let others = [
+        ("package.json", "Node.js"),
+        ("go.mod", "Go"),
+        ("Cargo.toml", "Rust"),
+        ("Gemfile", "Ruby"),
+        ("composer.json", "PHP"),
+        ("pom.xml", "Java"),
+        ("build.gradle", "Java"),
+        ("index.php", "PHP"),
+        ("index.html", "a static site"),
+        ("Dockerfile", "a Dockerfile"),
+    ];
+    let other = others.iter().find(|(file, _)| tree.has(file)).map(|(file, language)| (*language, (*file).to_owned()));
+    PlanError::NothingRecognised { other, files: tree.entries().len() }
+}
+
+/// An app without any manifest gets what its imports are known to need.
+fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, notes: &mut Vec<String>) {
+    let own = |name: &str| {
+        let file = format!("{name}.py");
+        let ends = format!("/{file}");
+        let inside = format!("{name}/");
+        tree.entries().iter().any(|entry| {
+            entry.path == file || entry.path.ends_with(&ends) || entry.path.starts_with(&inside) || entry.path.contains(&format!("/{inside}"))
+        })
+    };
+    let (known, unknown) = imports::distributions(&survey.packages, own);
+    if !known.is_empty() {
+        notes.push(format!("the source lists no dependencies: {} come from its imports; add a requirements.txt to fix their versions", known.join(", ")));
+    }
+    if !unknown.is_empty() {
+        notes.push(format!("nothing is known of the imports {}: list what they need in a requirements.txt", unknown.join(", ")));
+    }
+    for name in known {
+        wanted.reqs.push(crate::python::requirement::Req::named(name));
+    }
+}
+
+/// Dependencies that stand in files which only running them would evaluate.
+fn hidden_text(tree: &dyn SourceTree, manifest: &Manifest) -> String {
+    let hidden = matches!(manifest.kind, Kind::Setup(_)) || manifest.pyproject.as_ref().is_some_and(|p| p.has_hidden_dependencies());
+    if !hidden {
+        return String::new();
+    }
+    let read = |name: &str| tree.read(&child(&manifest.dir, name), READ_LIMIT).map(|bytes| text::decode(&bytes)).unwrap_or_default();
+    ["setup.py", "setup.cfg", "requirements.txt"].map(read).concat().to_lowercase()
+}
+
+/// The app as a project to install, when it only works installed: its own commands, plugins, its own metadata.
+fn itself(manifest: &Manifest, survey: &Survey, chosen: &Chosen, own_commands: &[(String, String)]) -> Option<Project> {
+    let pyproject = manifest.pyproject.as_ref()?;
+    let project = matches!(manifest.kind, Kind::Pyproject | Kind::Lock(Tool::Poetry | Tool::Uv | Tool::Pdm, _));
+    if !project || pyproject.is_virtual() {
+        return None;
+    }
+    let lines = [Some(chosen.start.command.line.as_str()), chosen.release.as_ref().map(|command| command.line.as_str())];
+    let calls_own = own_commands.iter().any(|(name, _)| {
+        lines.iter().flatten().any(|line| line.split(|c: char| c.is_whitespace() || "|&;".contains(c)).any(|word| word == name))
+    });
+    let reads_metadata = survey.modules.iter().any(|module| {
+        module.imports.values().any(|import| {
+            let whole = import.name.as_ref().map_or(import.module.clone(), |name| format!("{}.{name}", import.module));
+            whole.starts_with("importlib.metadata") || whole.starts_with("importlib_metadata") || whole.starts_with("pkg_resources")
+        })
+    });
+    (calls_own || reads_metadata || pyproject.has_plugins() || pyproject.compiles())
+        .then(|| Project { dir: manifest.dir.clone(), extras: Vec::new() })
+}
+
+/// Where Python looks for the app's modules, whoever starts it. A tree whose own files would hide modules of Python's library
+/// is left to what its start command does.
+fn python_path(tree: &dyn SourceTree, base: &str) -> Option<String> {
+    let hides = |dir: &str| {
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        tree.entries().iter().filter_map(|entry| entry.path.strip_prefix(&prefix)).any(|inner| match inner.split_once('/') {
+            None => inner.strip_suffix(".py").is_some_and(standard::is_standard),
+            Some((package, rest)) => rest == "__init__.py" && standard::is_standard(package),
+        })
+    };
+    let src = child(base, "src");
+    let mut dirs = vec![base.to_owned()];
+    if tree.has_dir(&src) && !tree.has(&child(&src, "__init__.py")) {
+        dirs.push(src);
+    }
+    dirs.retain(|dir| !hides(dir));
+    (!dirs.is_empty()).then(|| dirs.iter().map(|dir| in_app(dir)).collect::<Vec<_>>().join(":"))
+}
+
+/// What is done once the source lies in its place.
+fn finish(chosen: &Chosen, request: &PlanRequest) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some(project) = chosen.django.as_ref().filter(|project| project.collects_static) {
+        // Settings often refuse to load without a secret; this one ends with the step.
+        let mut env: BTreeMap<String, String> = ["SECRET_KEY", "DJANGO_SECRET_KEY"]
+            .into_iter()
+            .map(|name| (name.to_owned(), "only-for-collectstatic".to_owned()))
+            .collect();
+        env.insert("DJANGO_SETTINGS_MODULE".to_owned(), project.settings.clone());
+        let manage = in_app(&child(&project.dir, "manage.py"));
+        let args = ["python", &manage, "collectstatic", "--noinput"].map(ToOwned::to_owned).to_vec();
+        steps.push(Step { name: "collect Django's static files".to_owned(), args, env, fatal: false });
+    }
+    if let Some(args) = request.build_command.as_deref().and_then(|line| crate::shell::prepare(line).ok()) {
+        let env = [("VIRTUAL_ENV".to_owned(), crate::plan::VENV_DIR.to_owned())].into_iter().collect();
+        steps.push(Step { name: "run the build command".to_owned(), args, env, fatal: true });
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests;
