@@ -39,7 +39,7 @@ pub struct AppHandle {
     in_flight: AtomicUsize,
     /// The base of `last_request`.
     created: Instant,
-    /// When the last request began or ended, in milliseconds after `created`.
+    /// When the last request ended, in milliseconds after `created`.
     last_request: AtomicU64,
 }
 

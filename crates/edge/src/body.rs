@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub enum BodyError {
 pub struct EdgeBody {
     source: Source,
     patience: Patience,
+    /// Set when the body is given up before its end.
+    unread: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl EdgeBody {
     /// A body that is in memory already.
     pub fn from_bytes(bytes: Bytes) -> Self {
         let source = Source::Ready((!bytes.is_empty()).then_some(bytes));
-        Self { source, patience: Patience::new(Duration::MAX) }
+        Self { source, patience: Patience::new(Duration::MAX), unread: None }
     }
 
     /// No body.
@@ -49,8 +53,18 @@ impl EdgeBody {
         Self::from_bytes(Bytes::new())
     }
 
-    pub(crate) fn from_visitor(body: Incoming, idle: Duration) -> Self {
-        Self { source: Source::Visitor(body), patience: Patience::new(idle) }
+    pub(crate) fn from_visitor(body: Incoming, idle: Duration, unread: Arc<AtomicBool>) -> Self {
+        Self { source: Source::Visitor(body), patience: Patience::new(idle), unread: Some(unread) }
+    }
+}
+
+impl Drop for EdgeBody {
+    fn drop(&mut self) {
+        if let (Source::Visitor(body), Some(unread)) = (&self.source, &self.unread)
+            && !body.is_end_stream()
+        {
+            unread.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -15,11 +17,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
-use super::drain::Graceful;
-use super::io::Unstalled;
+use super::drain::{Graceful, Idle};
+use super::io::VisitorStream;
 use super::worker::Worker;
 use super::{redirect, request};
-use crate::{HostName, Limits};
+use crate::{EdgeBody, HostName, Limits};
 
 /// What all requests of a connection share.
 pub(super) struct Connection {
@@ -29,6 +31,15 @@ pub(super) struct Connection {
     pub(super) forwarded_for: HeaderValue,
     /// The name in the TLS handshake, if there was one.
     pub(super) sni: Option<HostName>,
+    /// Set when a request is answered without its body having been read to the end.
+    pub(super) unread: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// A request's body, with what all bodies of visitors are held to.
+    pub(super) fn body(&self, body: Incoming) -> EdgeBody {
+        EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.unread))
+    }
 }
 
 /// Serves one HTTPS connection until it ends.
@@ -48,15 +59,20 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     let ip = peer.ip().to_canonical().to_string();
     let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
     let drain = Rc::clone(&worker.drain);
-    let connection = Rc::new(Connection { worker, peer, forwarded_for, sni });
+    let unread = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&unread)));
+    let connection = Rc::new(Connection { worker, peer, forwarded_for, sni, unread });
+    // Every request holds its connection until its answer has ended.
+    let held = Rc::downgrade(&connection);
+    let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
     let service = service_fn(move |incoming| request::answer(Rc::clone(&connection), incoming));
-    let io = TokioIo::new(Unstalled::new(stream, limits.write_stall));
     let ended = if is_h2 {
-        drain.run(http2_builder(&limits).serve_connection(io, service)).await
+        drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
     } else {
-        drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades()).await
+        // The time for the next header block runs while it is idle.
+        drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades(), None::<Idle<fn() -> bool>>).await
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         tracing::debug!(%peer, %error, "a visitor's connection broke");
     }
 }
@@ -69,8 +85,8 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
         let response = redirect::to_https(&worker.shared, &incoming);
         async move { Ok::<_, std::convert::Infallible>(response) }
     });
-    let io = TokioIo::new(Unstalled::new(stream, limits.write_stall));
-    if let Err(error) = drain.run(http1_builder(&limits).serve_connection(io, service)).await {
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default()));
+    if let Some(Err(error)) = drain.run(http1_builder(&limits).serve_connection(io, service), None::<Idle<fn() -> bool>>).await {
         tracing::debug!(%error, "a plain connection broke");
     }
 }
@@ -116,7 +132,7 @@ impl<F: Future + 'static> Executor<F> for LocalExecutor {
     }
 }
 
-type Io = TokioIo<Unstalled<tokio_rustls::server::TlsStream<TcpStream>>>;
+type Io = TokioIo<VisitorStream<tokio_rustls::server::TlsStream<TcpStream>>>;
 
 impl<S, B> Graceful for http1::UpgradeableConnection<Io, S>
 where
@@ -130,7 +146,7 @@ where
     }
 }
 
-impl<S, B> Graceful for http1::Connection<TokioIo<Unstalled<TcpStream>>, S>
+impl<S, B> Graceful for http1::Connection<TokioIo<VisitorStream<TcpStream>>, S>
 where
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -5,14 +5,23 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use crate::body::Patience;
 
 /// A connection that can be told to end after what it is doing.
 pub(super) trait Graceful: Future {
     /// No further request is taken; those in flight go on.
     fn end_gracefully(self: Pin<&mut Self>);
+}
+
+/// How long a connection may be idle, where its protocol does not say so itself.
+pub(super) struct Idle<F> {
+    pub(super) limit: Duration,
+    pub(super) is_busy: F,
 }
 
 /// The connections of one thread. A flag that each looks at when it is polled anyway, instead of one more future to poll.
@@ -25,9 +34,15 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Polls a connection to its end, telling it when the draining begins.
-    pub(super) async fn run<C: Graceful>(self: Rc<Self>, connection: C) -> C::Output {
+    /// Polls a connection to its end, telling it to end when the draining begins, or when it has been idle for as long as
+    /// `idle` says; `None` where it did not end then.
+    pub(super) async fn run<C: Graceful>(
+        self: Rc<Self>,
+        connection: C,
+        idle: Option<Idle<impl Fn() -> bool>>,
+    ) -> Option<C::Output> {
         let mut connection = pin!(connection);
+        let mut idle = idle.map(|idle| (Patience::new(idle.limit), idle.is_busy));
         let entry = self.enter();
         let mut told = false;
         let mut registered = false;
@@ -41,7 +56,22 @@ impl Drain {
                 told = true;
                 connection.as_mut().end_gracefully();
             }
-            connection.as_mut().poll(cx)
+            loop {
+                if let Poll::Ready(output) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Some(output));
+                }
+                let Some((patience, is_busy)) = &mut idle else {
+                    return Poll::Pending;
+                };
+                if is_busy() {
+                    patience.moved();
+                }
+                ready!(patience.poll_exhausted(cx));
+                if std::mem::replace(&mut told, true) {
+                    return Poll::Ready(None);
+                }
+                connection.as_mut().end_gracefully();
+            }
         })
         .await
     }

@@ -1,8 +1,9 @@
 //! One request's way to an app: a place on an instance, a connection, the request, the response.
 
 use std::error::Error;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
@@ -27,7 +28,7 @@ const REFUSALS: usize = 3;
 
 /// A request on its way to its app.
 pub(super) struct Forward<'a> {
-    pub(super) connection: &'a Connection,
+    pub(super) connection: &'a Rc<Connection>,
     pub(super) app: &'a Arc<AppHandle>,
     /// The host as the visitor wrote it.
     pub(super) host: &'a HeaderValue,
@@ -57,16 +58,16 @@ impl Forward<'_> {
         parts.uri = Uri::from(path);
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        Request::from_parts(parts, EdgeBody::from_visitor(body, self.connection.worker.shared.limits.request_body_idle))
+        Request::from_parts(parts, self.connection.body(body))
     }
 
-    async fn exchange(&mut self, request: Request<EdgeBody>, websocket: bool) -> Result<Answer, Page> {
+    async fn exchange(&mut self, mut request: Request<EdgeBody>, websocket: bool) -> Result<Answer, Page> {
+        let mut fresh = websocket;
+        let mut repeated = false;
         let mut refusals = 0;
         loop {
             let lease = self.place().await?;
-            let patience = self.app.settings_now().request_timeout;
-            let reached = self.reach(&lease, websocket).await;
-            let (sender, reused) = match reached {
+            let (sender, reused) = match self.reach(&lease, fresh).await {
                 Ok(reached) => reached,
                 Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
                 Err(ConnectError::Refused(error)) => {
@@ -79,7 +80,13 @@ impl Forward<'_> {
                 }
             };
             self.record.went_to(lease.upstream());
-            return self.send(request, sender, lease, reused, patience).await;
+            match self.send(request, sender, lease, reused).await? {
+                Sent::Answered(answer) => return Ok(answer),
+                Sent::Not(_) if repeated => return Err(Page::died(self.app.name())),
+                Sent::Not(same) => request = same,
+            }
+            // Once more, on a connection that nobody has had the time to close.
+            (fresh, repeated) = (true, true);
         }
     }
 
@@ -117,31 +124,20 @@ impl Forward<'_> {
         mut sender: SendRequest<EdgeBody>,
         lease: Lease,
         reused: bool,
-        patience: Duration,
-    ) -> Result<Answer, Page> {
+    ) -> Result<Sent, Page> {
         // An idle connection may turn out closed just as the request leaves. What can be repeated safely is kept until then.
         let copy = (reused && is_repeatable(&request)).then(|| copy_of(&request));
-        let response = tokio::time::timeout(patience, async {
-            let failed = match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => failed,
-            };
-            let mut failed = failed;
-            let unsent = failed.take_message();
-            let error = failed.into_error();
-            let again = unsent.or(copy.filter(|_| is_closed(&error)));
-            let Some(again) = again.filter(|_| reused) else {
-                return Err(self.broken(&error));
-            };
-            let connected = self.connection.worker.pool.connect(lease.upstream()).await;
-            sender = connected.map_err(|_refused| Page::died(self.app.name()))?;
-            sender.send_request(again).await.map_err(|error| self.broken(&error))
-        })
-        .await;
-        match response {
-            Ok(response) => Ok((response?, sender, lease)),
-            Err(_) => Err(Page::timed_out(self.app.name(), patience)),
-        }
+        let patience = self.app.settings_now().request_timeout;
+        let Ok(sent) = tokio::time::timeout(patience, sender.try_send_request(request)).await else {
+            return Err(Page::timed_out(self.app.name(), patience));
+        };
+        let mut failed = match sent {
+            Ok(response) => return Ok(Sent::Answered((response, sender, lease))),
+            Err(failed) => failed,
+        };
+        let unsent = failed.take_message();
+        let error = failed.into_error();
+        unsent.or(copy.filter(|_| is_closed(&error))).map(Sent::Not).ok_or_else(|| self.broken(&error))
     }
 
     /// Why the exchange broke: by the visitor's body, or by the app.
@@ -164,11 +160,13 @@ impl Forward<'_> {
         lease: Lease,
         visitor: Option<OnUpgrade>,
     ) -> Result<Response<VisitorBody>, Unanswered> {
-        let worker = std::rc::Rc::clone(&self.connection.worker);
+        let worker = Rc::clone(&self.connection.worker);
         headers::for_visitor(response.headers_mut());
+        // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
+        *response.version_mut() = Version::HTTP_11;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let exchange = response::Exchange { worker, sender, lease };
-            return Ok(response::app(response, exchange, self.record));
+            return Ok(response::app(self.connection, response, exchange, self.record));
         }
         let Some(visitor) = visitor else {
             // Nobody asked for it; what follows on that connection is not HTTP.
@@ -180,11 +178,18 @@ impl Forward<'_> {
         head.extensions.clear();
         self.record.answered(head.status);
         Tunnel { worker, lease, record: self.record, visitor, upstream, sender }.open();
-        Ok(response::bodiless(Response::from_parts(head, ())))
+        Ok(response::bodiless(self.connection, Response::from_parts(head, ())))
     }
 }
 
 type Answer = (Response<Incoming>, SendRequest<EdgeBody>, Lease);
+
+/// What became of a request.
+enum Sent {
+    Answered(Answer),
+    /// The connection was closed before it, or no harm is done by sending it again.
+    Not(Request<EdgeBody>),
+}
 
 /// Whether a request may be sent twice: it changes nothing more the second time, and has no body that may be half read.
 fn is_repeatable(request: &Request<EdgeBody>) -> bool {

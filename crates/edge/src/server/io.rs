@@ -1,24 +1,35 @@
-//! A visitor's stream that gives up on a visitor who takes nothing.
+//! The two ends of a request as streams: a visitor's, and an instance's.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::body::Patience;
 
-/// Fails a write that makes no progress for too long; without it, a visitor who stops reading would hold an instance forever.
+/// How long what a visitor still sends is thrown away after the last answer.
+const LINGERING: Duration = Duration::from_secs(2);
+
+/// A visitor's stream. Fails a write that makes no progress for too long: without that, a visitor who stops reading would hold an
+/// instance forever. And does not close on a visitor who is still sending: the kernel would answer with a reset, which takes
+/// the answer away that the visitor has not read yet.
 #[derive(Debug)]
-pub(super) struct Unstalled<S> {
+pub(super) struct VisitorStream<S> {
     inner: S,
     patience: Patience,
+    /// A request was answered without its body having been read to the end.
+    unread: Arc<AtomicBool>,
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Unstalled<S> {
-    pub(super) fn new(inner: S, limit: Duration) -> Self {
-        Self { inner, patience: Patience::new(limit) }
+impl<S> VisitorStream<S> {
+    pub(super) fn new(inner: S, stall: Duration, unread: Arc<AtomicBool>) -> Self {
+        Self { inner, patience: Patience::new(stall), unread, lingering: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -31,13 +42,34 @@ impl<S> Unstalled<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
+impl<S: AsyncRead + Unpin> VisitorStream<S> {
+    /// Reads what comes into the void, until the visitor has closed or time is up.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let lingering = self.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGERING)));
+        if lingering.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut void = [0; 8 * 1024];
+        // A few pieces at a time, so that a fast sender does not keep the thread.
+        for _ in 0..16 {
+            let mut buf = ReadBuf::new(&mut void);
+            match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for VisitorStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch(cx, result)
@@ -58,7 +90,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.watch(cx, result)
+        if self.lingering.is_none() {
+            let result = Pin::new(&mut self.inner).poll_shutdown(cx);
+            ready!(self.watch(cx, result))?;
+        }
+        if self.unread.load(Ordering::Relaxed) { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+/// A stream to an instance. An app may answer an upload without having read it, and close: then writing fails although the
+/// answer is there to be read. So a failed write is passed over, and the reading tells whether there was an answer.
+#[derive(Debug)]
+pub(super) struct UpstreamStream<S> {
+    inner: S,
+    deaf: bool,
+}
+
+impl<S> UpstreamStream<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, deaf: false }
+    }
+
+    fn pass_over(&mut self, result: io::Result<usize>, size: usize) -> io::Result<usize> {
+        match result {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                self.deaf = true;
+                Ok(size)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for UpstreamStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for UpstreamStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
+        Poll::Ready(self.pass_over(result, buf.len()))
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let size = bufs.iter().map(|buf| buf.len()).sum();
+        if self.deaf {
+            return Poll::Ready(Ok(size));
+        }
+        let result = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.pass_over(result, size))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deaf { Poll::Ready(Ok(())) } else { Pin::new(&mut self.inner).poll_flush(cx) }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

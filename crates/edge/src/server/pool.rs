@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use super::io::UpstreamStream;
 use crate::{EdgeBody, Limits, Upstream};
 
 /// Why an instance was not reached. Nothing of a request has been sent.
@@ -89,7 +90,8 @@ impl Pool {
         };
         // Only delays, where it fails.
         drop(stream.set_nodelay(true));
-        let opened = http1::Builder::new().max_header_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
+        let opened =
+            http1::Builder::new().max_header_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(UpstreamStream::new(stream))).await;
         // Nothing is exchanged yet, so there is nothing that could fail but the connection's end.
         let (sender, connection) = opened.map_err(|error| ConnectError::Refused(io::Error::other(error)))?;
         spawn_local(async move {

@@ -8,13 +8,12 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
-use super::Shared;
 use super::access::Record;
 use super::connection::Connection;
 use super::forward::Forward;
 use super::response::{self, VisitorBody};
 use crate::pages::Page;
-use crate::{EdgeBody, Target, Visitor, host};
+use crate::{Target, Visitor, host};
 
 /// Answers one request of a connection.
 pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
@@ -23,7 +22,10 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
     let routed = route(&connection, &request);
     let (target, host) = match routed {
         Ok(routed) => routed,
-        Err(page) => return Ok(response::page(page.respond(accept.as_ref()), record)),
+        Err(page) => {
+            drop(connection.body(request.into_body()));
+            return Ok(response::page(&connection, page.respond(accept.as_ref()), record));
+        }
     };
     Ok(match target {
         Target::App(app) => {
@@ -33,15 +35,15 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
                 Ok(response) => response,
                 Err(unanswered) => {
                     let (page, record) = *unanswered;
-                    response::page(page.respond(accept.as_ref()), record)
+                    response::page(&connection, page.respond(accept.as_ref()), record)
                 }
             }
         }
         Target::Platform => {
-            let Shared { limits, platform, .. } = &*connection.worker.shared;
-            let mut request = request.map(|body| EdgeBody::from_visitor(body, limits.request_body_idle));
+            let platform = &connection.worker.shared.platform;
+            let mut request = request.map(|body| connection.body(body));
             request.extensions_mut().insert(Visitor { addr: connection.peer });
-            response::platform(platform.call(request).await, record)
+            response::platform(&connection, platform.call(request).await, record)
         }
     })
 }

@@ -14,6 +14,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::spawn_local;
 
 use super::access::Record;
+use super::connection::Connection;
 use super::worker::Worker;
 use crate::app::Lease;
 use crate::body::Patience;
@@ -27,6 +28,8 @@ pub(super) struct VisitorBody {
     source: Source,
     /// Gone where something else outlives the response: a WebSocket.
     record: Option<Record>,
+    /// Tells the connection that it is not idle.
+    _connection: Rc<Connection>,
 }
 
 enum Source {
@@ -36,30 +39,43 @@ enum Source {
 }
 
 /// A page of the edge's own.
-pub(super) fn page(page: Response<Bytes>, mut record: Record) -> Response<VisitorBody> {
+pub(super) fn page(connection: &Rc<Connection>, page: Response<Bytes>, mut record: Record) -> Response<VisitorBody> {
     record.answered(page.status());
-    page.map(|body| VisitorBody { source: Source::Page((!body.is_empty()).then_some(body)), record: Some(record) })
+    page.map(|body| VisitorBody {
+        source: Source::Page((!body.is_empty()).then_some(body)),
+        record: Some(record),
+        _connection: Rc::clone(connection),
+    })
 }
 
 /// An answer without a body, whose record is somebody else's.
-pub(super) fn bodiless(head: Response<()>) -> Response<VisitorBody> {
-    head.map(|()| VisitorBody { source: Source::Page(None), record: None })
+pub(super) fn bodiless(connection: &Rc<Connection>, head: Response<()>) -> Response<VisitorBody> {
+    head.map(|()| VisitorBody { source: Source::Page(None), record: None, _connection: Rc::clone(connection) })
 }
 
 /// The platform's answer.
-pub(super) fn platform(response: Response<PlatformBody>, mut record: Record) -> Response<VisitorBody> {
+pub(super) fn platform(
+    connection: &Rc<Connection>,
+    response: Response<PlatformBody>,
+    mut record: Record,
+) -> Response<VisitorBody> {
     record.answered(response.status());
-    response.map(|body| VisitorBody { source: Source::Platform(body), record: Some(record) })
+    response.map(|body| VisitorBody { source: Source::Platform(body), record: Some(record), _connection: Rc::clone(connection) })
 }
 
 /// An app's answer.
-pub(super) fn app(response: Response<Incoming>, exchange: Exchange, mut record: Record) -> Response<VisitorBody> {
+pub(super) fn app(
+    connection: &Rc<Connection>,
+    response: Response<Incoming>,
+    exchange: Exchange,
+    mut record: Record,
+) -> Response<VisitorBody> {
     record.answered(response.status());
     let patience = Patience::new(exchange.worker.shared.limits.response_body_idle);
     response.map(|body| {
         let mut body = AppBody { body, patience, exchange: Some(exchange) };
         body.settle();
-        VisitorBody { source: Source::App(body), record: Some(record) }
+        VisitorBody { source: Source::App(body), record: Some(record), _connection: Rc::clone(connection) }
     })
 }
 

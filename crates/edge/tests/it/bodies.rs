@@ -171,6 +171,39 @@ async fn a_visitor_that_asks_to_continue_is_told_to() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ping"), "{answer}");
 }
 
+/// A server that answers an upload without reading it and closes: the answer must survive, on both sides of the edge.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_to_an_upload_arrives() {
+    let world = World::new();
+    let app = world.app("early");
+    let (addr, _) = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large";
+        stream.write_all(answer).await.unwrap();
+        // Closed with unread bytes in it: the kernel sends a reset.
+    })
+    .await;
+    app.add_upstream(Upstream::new("early-1", addr));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 20 * 1024 * 1024]).unwrap();
+    let data = format!("@{}", file.path().display());
+    for (url, host, answer) in [
+        ("https://early.localhost:PORT/", "early.localhost", "too large413"),
+        ("https://localhost:PORT/", "other.localhost", "421"),
+    ] {
+        for _ in 0..5 {
+            let options = ["--http1.1", "--data-binary", &data, "-H", "Expect:", "-H", &format!("Host: {host}")];
+            let out = curl(&world, &options, url).await;
+            assert!(out.ends_with(answer), "{url}: {out}");
+        }
+    }
+    for _ in 0..5 {
+        let request = Request::post("https://early.localhost/").body(counted(LARGE, &Arc::default())).unwrap();
+        let response = within(world.h2("early.localhost").await.send_request(request)).await.unwrap();
+        assert_eq!(text(response).await, (413, "too large".into()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_pass() {
     let world = World::new();

@@ -164,22 +164,3 @@ async fn openssl_finds_nothing_wrong_with_the_certificates() {
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
-
-/// What curl prints, and the status behind it. `PORT` becomes the edge's.
-async fn curl(world: &World, options: &[&str], url: &str) -> String {
-    let directory = tempfile::tempdir().unwrap();
-    let ca = directory.path().join("ca.pem");
-    std::fs::write(&ca, &world.ca_pem).unwrap();
-    let port = world.edge.https_addr().port().to_string();
-    let out = tokio::process::Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "15", "--noproxy", "*", "--write-out", "%{http_code}", "--cacert"])
-        .arg(&ca)
-        .args(["--resolve", &format!("*:{port}:127.0.0.1")])
-        .args(options)
-        .arg(url.replace("PORT", &port))
-        .output()
-        .await
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
-}

@@ -52,6 +52,42 @@ async fn a_shutdown_cuts_off_what_does_not_end() {
     assert_eq!((app.in_flight(), app.upstreams()[0].in_flight()), (0, 0));
 }
 
+/// Idle connections are closed, busy ones are not, however long the answer takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_are_closed() {
+    let world = World::with(|config| config.limits.header_read = Duration::from_millis(200));
+    slow(&world, "slow", Duration::from_secs(2)).await;
+    let (mut h1, mut h2) = (world.h1("slow.localhost").await, world.h2("slow.localhost").await);
+    let (one, two) = tokio::join!(h1.send_request(get("slow.localhost", "/")), h2.send_request(get2("slow.localhost", "/")));
+    assert_eq!(text(one.unwrap()).await.0, 200);
+    assert_eq!(text(two.unwrap()).await.0, 200);
+    eventually("both are closed", || h1.is_closed() && h2.is_closed()).await;
+}
+
+/// A visitor that takes nothing must not hold an instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_stops_reading_is_cut_off() {
+    let world = World::with(|config| config.limits.write_stall = Duration::from_millis(300));
+    let app = world.serving("big", |_| async { Response::new(full(vec![0; 64 * 1024 * 1024])) }).await;
+    for alpn in ["http/1.1", "h2"] {
+        let stopped = async {
+            let response = if alpn == "h2" {
+                world.h2("big.localhost").await.send_request(get2("big.localhost", "/")).await
+            } else {
+                world.h1("big.localhost").await.send_request(get("big.localhost", "/")).await
+            };
+            response.unwrap()
+        };
+        let response = within(stopped).await;
+        assert_eq!(app.upstreams()[0].in_flight(), 1);
+        if alpn == "http/1.1" {
+            eventually("the place is free", || app.upstreams()[0].in_flight() == 0).await;
+        }
+        drop(response);
+        eventually("the place is free", || app.upstreams()[0].in_flight() == 0).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_edge_frees_its_ports() {
     let world = World::new();

@@ -181,6 +181,28 @@ async fn a_visitor_who_leaves_cancels_the_request() {
     eventually("nothing is in flight", || app.in_flight() == 0 && app.upstreams()[0].in_flight() == 0).await;
 }
 
+/// Werkzeug and `http.server` speak HTTP/1.0, and end a body by closing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_does_not_age_the_visitor() {
+    let world = World::new();
+    let app = world.app("old");
+    let (addr, _) = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold but good").await.unwrap();
+    })
+    .await;
+    app.add_upstream(Upstream::new("old-1", addr));
+    let mut client = world.h1("old.localhost").await;
+    for _ in 0..3 {
+        client.ready().await.unwrap();
+        let response = client.send_request(get("old.localhost", "/")).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_11);
+        assert_eq!(text(response).await, (200, "old but good".into()));
+    }
+    let mut client = world.h2("old.localhost").await;
+    assert_eq!(text(client.send_request(get2("old.localhost", "/")).await.unwrap()).await, (200, "old but good".into()));
+}
+
 /// Instances come and go under load; none gets a request after its removal has resolved, and no request fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_goes_to_an_instance_that_has_drained() {
