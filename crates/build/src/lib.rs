@@ -1,6 +1,8 @@
 //! From a source tree to an image: recognise, plan, run.
 
+pub mod disk;
 pub mod error;
+pub mod explain;
 pub mod host;
 pub mod job;
 pub mod key;
@@ -15,5 +17,8 @@ mod text;
 pub mod tree;
 
 pub use error::PlanError;
+pub use host::HostSettings;
 pub use plan::Plan;
 pub use recognise::plan;
+pub use run::{BuildError, BuildLimits, BuildLog, BuildRequest, Builder, Built};
+pub use stack::Stacks;

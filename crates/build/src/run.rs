@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::LayerRef;
+use engine::{Engine, LayerRef};
 use image::layers::LayerNameError;
 use image::oci::Descriptor;
 use image::pins::{Pin, Pinned};
 use image::{ImageId, ImageRef, LayerKey, LayerRecord, Layout, LayoutError, Lower};
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::disk;
 use crate::host::HostSettings;
-use crate::job::{JobEnd, JobError, Jobs, layer_ref};
+use crate::job::{EngineJobs, JobEnd, JobError, Jobs, layer_ref};
 use crate::plan::{Command, Plan, PyVersion, Template};
 use crate::stack::{Stack, Stacks};
 use crate::tree::{SourceTree, TreeError};
@@ -26,10 +27,11 @@ mod dependencies;
 mod env;
 mod layer;
 mod source;
-mod space;
 mod step;
 mod system;
 mod tarball;
+
+pub use collect::Collection;
 
 /// How builds are limited. Settings of the platform, not of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +111,7 @@ pub struct Built {
     /// Whether dependencies were installed already.
     pub dependencies_cached: bool,
     /// Keeps all of this from being collected.
-    pub pin: Pin,
+    pub pin: Arc<Pin>,
 }
 
 /// Why a build ended without an image.
@@ -178,7 +180,7 @@ impl BuildError {
         matches!(self, Self::Step { .. } | Self::Tree(_))
     }
 
-    fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }
 }
@@ -216,7 +218,7 @@ struct Build<'a> {
     builder: &'a Builder,
     request: &'a BuildRequest<'a>,
     stack: Stack,
-    pin: Pin,
+    pin: Arc<Pin>,
     log: &'a dyn BuildLog,
     deadline: Instant,
 }
@@ -235,6 +237,17 @@ impl Builder {
         Self { jobs, layout, stacks, host, limits, running: Semaphore::new(limits.at_once), packages: Mutex::new(()) }
     }
 
+    /// A builder over an engine, with the image store of this data directory.
+    pub fn open(data: &Path, engine: Arc<dyn Engine>, stacks: Stacks, host: HostSettings) -> Result<Self, LayoutError> {
+        let layout = Arc::new(Layout::open(&data.join("images"))?);
+        Ok(Self::new(Arc::new(EngineJobs::new(engine)), layout, stacks, host, BuildLimits::default()))
+    }
+
+    /// The images.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The machine's stacks, for planning.
     pub fn stacks(&self) -> &Stacks {
         &self.stacks
@@ -242,12 +255,12 @@ impl Builder {
 
     /// Builds an image. Dropping the future ends the build: its jobs are killed, and what they made is deleted.
     pub async fn build(&self, request: &BuildRequest<'_>, log: &dyn BuildLog) -> Result<Built, BuildError> {
-        space::check(self.layout.root(), self.limits.min_free)?;
+        disk::check(self.layout.root(), self.limits.min_free)?;
         let version = request.plan.python.version;
         let stack = self.stacks.with_python(version).map_err(BuildError::io("reading the stacks"))?;
         let stack = stack.ok_or(BuildError::NoStack(version))?;
         let deadline = Instant::now() + self.limits.time;
-        let build = Build { builder: self, request, stack, pin: self.layout.pins().pin(), log, deadline };
+        let build = Build { builder: self, request, stack, pin: Arc::new(self.layout.pins().pin()), log, deadline };
         build.run().await
     }
 }
@@ -260,7 +273,7 @@ impl Build<'_> {
         let (base, (dependencies_cached, parts)) = (base?, layers?);
         let parts: Vec<Part> = std::iter::once(base).chain(parts).collect();
         let env = env::image(plan);
-        let image = assemble::write(&self, &parts, &env)?;
+        let image = assemble::write(&self, &parts, &env).await?;
         Ok(Built {
             image,
             layers: parts.iter().map(|part| layer_ref(&part.lower)).collect::<Result<_, _>>()?,
@@ -298,9 +311,7 @@ impl Build<'_> {
         self.pin.hold(Pinned::Blob(blob.digest));
         if !self.builder.layout.has_blob(&blob.digest) {
             let file = File::open(self.builder.stacks.blob_path(&self.stack)).map_err(BuildError::io("opening the stack's blob"))?;
-            let layout = Arc::clone(&self.builder.layout);
-            let imported = tokio::task::spawn_blocking(move || layout.import_blob(&layout.pins().pin(), file, &blob.digest));
-            imported.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+            self.on_disk(move |layout, pin| layout.import_blob(pin, file, &blob.digest)).await?;
         }
         Ok(Part {
             lower: Lower::Stack(self.stack.id.clone()),
@@ -308,6 +319,18 @@ impl Build<'_> {
             diff_id: blob.diff_id,
             about: "Debian with Python",
         })
+    }
+
+    /// Does something with the image store on a thread that may wait for the disk.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Layout, &Pin) -> Result<T, LayoutError> + Send + 'static,
+    ) -> Result<T, BuildError> {
+        let (layout, pin) = (Arc::clone(&self.builder.layout), Arc::clone(&self.pin));
+        match tokio::task::spawn_blocking(move || work(&layout, &pin)).await {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(BuildError::io("writing the image")(error.into())),
+        }
     }
 
     /// The directories below a job, bottom first.

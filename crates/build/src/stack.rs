@@ -176,6 +176,22 @@ impl Stacks {
     }
 }
 
+/// Makes the default stacks where they are missing; as root. Tells what it does, a line per activity.
+pub fn ensure(dir: &Path, host: &crate::host::HostSettings, tell: &mut (dyn FnMut(&str) + Send)) -> Result<Stacks, make::MakeError> {
+    let releases = DEFAULT_RELEASES.map(|name| Release(name.to_owned()));
+    let told = std::sync::Mutex::new((tell, BTreeMap::new()));
+    let progress = |release: &Release, doing: &str, line: &str| {
+        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (tell, last) = &mut *told;
+        if last.insert(release.clone(), doing.to_owned()).as_deref() != Some(doing) {
+            let line = if doing == "done" { line } else { "" };
+            tell(format!("{release}: {doing} {line}").trim_end());
+        }
+    };
+    make::make(dir, &releases, false, host, &progress)?;
+    Ok(Stacks::new(dir))
+}
+
 /// The name of the packed content beside `fs`.
 const BLOB: &str = "layer.tar.gz";
 

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::layers::{LayerId, LayerKey, LayerRecord};
 use crate::layout::{ImageId, Layout, LayoutError};
 use crate::oci::{Lower, Manifest};
-use crate::pins::{PinLock, Pinned};
+use crate::pins::{PinLock, Pinned, Recording};
 
 /// What must stay, as the caller knows it: the images of kept revisions and of running instances.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,18 +95,17 @@ pub fn decide(references: &References, present: &Present, pinned: &impl Fn(&Pinn
 }
 
 impl Layout {
-    /// Collects garbage. `references` is asked while no build can pin anything, so that what a build handed over is either
-    /// still pinned or already referred to; `layers` are the directories there were before.
+    /// Collects garbage. `recording` began before `references` and `layers` (the directories there are) were looked up, so that
+    /// what a build hands over meanwhile is still pinned or already referred to.
     ///
     /// Deletes in an order that a crash can't hurt: index, records, blobs; the caller deletes the directories last.
-    pub fn collect<E: From<LayoutError>>(
+    pub fn collect(
         &self,
+        recording: &Recording,
         layers: BTreeSet<LayerId>,
-        references: impl FnOnce() -> Result<References, E>,
-    ) -> Result<Collected, E> {
-        let lock = self.pins().lock();
-        let references = references()?;
-        Ok(self.collect_under(&lock, layers, &references)?)
+        references: &References,
+    ) -> Result<Collected, LayoutError> {
+        self.collect_under(&recording.lock(), layers, references)
     }
 
     fn collect_under(

@@ -12,4 +12,4 @@ pub use digest::{Digest, DigestError, HashWriter};
 pub use layers::{LayerId, LayerKey, LayerRecord};
 pub use layout::{BlobWriter, ImageId, ImageRef, Layout, LayoutError, Packed};
 pub use oci::{Config, Descriptor, Image, Lower, Manifest};
-pub use pins::{Pin, Pins};
+pub use pins::{Pin, Pins, Recording};

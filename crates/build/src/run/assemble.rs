@@ -1,13 +1,13 @@
 //! Writes the image of a build: its configuration, its manifest, its name in the index.
 
 use image::oci::{Config, Execution, History, Platform, RootFs};
-use image::{ImageId, LayoutError};
+use image::ImageId;
 
-use super::{Build, Part};
+use super::{Build, BuildError, Part};
 use crate::plan::APP_DIR;
 
 /// Writes the image. The same layers and plan give the same image: nothing of the clock is in it.
-pub(super) fn write(build: &Build<'_>, parts: &[Part], env: &[(String, String)]) -> Result<ImageId, LayoutError> {
+pub(super) async fn write(build: &Build<'_>, parts: &[Part], env: &[(String, String)]) -> Result<ImageId, BuildError> {
     let Platform { architecture, os } = Platform::host();
     let execution = Execution {
         user: String::new(),
@@ -27,5 +27,6 @@ pub(super) fn write(build: &Build<'_>, parts: &[Part], env: &[(String, String)])
         history: parts.iter().map(|part| History { created_by: part.about.to_owned() }).collect(),
     };
     let layers = parts.iter().map(|part| part.descriptor.clone()).collect();
-    build.builder.layout.write_image(&build.pin, build.request.name, &config, layers)
+    let name = build.request.name.clone();
+    build.on_disk(move |layout, pin| layout.write_image(pin, &name, &config, layers)).await
 }

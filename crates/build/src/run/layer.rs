@@ -34,7 +34,8 @@ impl Build<'_> {
         // Images keep their layers; the others are kept by being used, which an hour's precision tells well enough.
         if record.blob.is_none() && record.used_at + 3600 < now {
             record.used_at = now;
-            self.builder.layout.record_layer(&self.pin, &record)?;
+            let again = record.clone();
+            self.on_disk(move |layout, pin| layout.record_layer(pin, &again)).await?;
         }
         Ok(Some(record))
     }
@@ -50,7 +51,8 @@ impl Build<'_> {
         fill(layer.clone()).await?;
         let blob = if making.packed { Some(self.pack(&layer).await?) } else { None };
         let record = LayerRecord { key: making.key, layer, blob, used_at: now(), about: making.about };
-        self.builder.layout.record_layer(&self.pin, &record)?;
+        let written = record.clone();
+        self.on_disk(move |layout, pin| layout.record_layer(pin, &written)).await?;
         partial.finished();
         Ok(record)
     }
@@ -68,7 +70,7 @@ impl Build<'_> {
         let file = self.builder.layout.blob_writer()?.file();
         let handle = file.reopen().map_err(BuildError::io("opening a blob to write"))?;
         let packed = self.builder.jobs.pack(layer, handle).await?;
-        self.builder.layout.adopt_blob(&self.pin, file, &packed)?;
+        self.on_disk(move |layout, pin| layout.adopt_blob(pin, file, &packed)).await?;
         Ok(LayerBlob { digest: packed.digest, diff_id: packed.diff_id, size: packed.size })
     }
 }

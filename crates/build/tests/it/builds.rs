@@ -209,7 +209,7 @@ async fn a_failed_installation_says_so_and_leaves_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(bench.names().len(), 1, "{:?}", bench.names());
-    bench.builder.collect(|| Ok(BTreeSet::new())).await.unwrap();
+    bench.builder.collection().keep(BTreeSet::new()).await.unwrap();
     assert!(bench.names().is_empty(), "{:?}", bench.names());
 }
 

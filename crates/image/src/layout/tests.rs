@@ -106,10 +106,10 @@ fn collects_what_is_not_referred_to_and_sweeps_temporary_files() {
     let dirs = || BTreeSet::from([old.layer.clone(), new.layer.clone()]);
     let references = || References { images: BTreeSet::from([second]), unused_since: i64::MAX };
 
-    let collected = layout.collect(dirs(), || Ok::<_, LayoutError>(references())).unwrap();
+    let collected = layout.collect(&layout.pins().record(), dirs(), &references()).unwrap();
     assert_eq!(collected, crate::Collected::default(), "the build still holds its pin");
     drop(pin);
-    let collected = layout.collect(dirs(), || Ok::<_, LayoutError>(references())).unwrap();
+    let collected = layout.collect(&layout.pins().record(), dirs(), &references()).unwrap();
     assert_eq!(collected.layers, BTreeSet::from([old.layer.clone()]));
     assert!(layout.image(&first).is_err());
     assert!(layout.image(&second).is_ok());
@@ -133,7 +133,7 @@ fn refuses_to_collect_when_a_kept_image_cannot_be_read() {
     drop(pin);
     fs::write(layout.blob_path(&id.0), b"{").unwrap();
     let references = References { images: BTreeSet::from([id]), unused_since: 0 };
-    assert!(layout.collect(BTreeSet::new(), || Ok::<_, LayoutError>(references)).is_err());
+    assert!(layout.collect(&layout.pins().record(), BTreeSet::new(), &references).is_err());
     assert!(layout.has_blob(&layer.blob.unwrap().digest));
 }
 

@@ -1,15 +1,21 @@
 //! The disk has to have room before a build begins, so that it is the build that fails and not what serves.
 
+use std::io;
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 
-use super::BuildError;
+use crate::run::BuildError;
+
+/// The bytes that a user without privileges may still write to the disk of `path`.
+pub fn free(path: &Path) -> io::Result<u64> {
+    let stat = statvfs(path)?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
 
 /// Refuses when the disk of `path` has fewer than `least` bytes left for us.
-pub(super) fn check(path: &Path, least: u64) -> Result<(), BuildError> {
-    let stat = statvfs(path).map_err(|errno| BuildError::io("asking for free disk space")(errno.into()))?;
-    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+pub(crate) fn check(path: &Path, least: u64) -> Result<(), BuildError> {
+    let free = free(path).map_err(BuildError::io("asking for free disk space"))?;
     if free < least { Err(BuildError::DiskFull { path: path.to_owned(), free, least }) } else { Ok(()) }
 }
 
