@@ -60,10 +60,14 @@ pub(crate) enum Command {
         app: AppName,
     },
     /// Show an app's output, or a deployment's log
-    #[command(after_help = "Examples: adaptable logs shop --follow\n          adaptable logs shop --since 10m\n          adaptable logs shop --deployment 3")]
+    #[command(
+        after_help = "Examples: adaptable logs shop --follow\n          adaptable logs shop --since 10m\n          adaptable logs shop --deployment 3"
+    )]
     Logs(LogsArgs),
     /// List, set and unset an app's variables; a change makes a new revision without a build
-    #[command(after_help = "Examples: adaptable env shop list\n          adaptable env shop set GREETING=hello DEBUG=\n          adaptable env shop unset DEBUG")]
+    #[command(
+        after_help = "Examples: adaptable env shop list\n          adaptable env shop set GREETING=hello DEBUG=\n          adaptable env shop unset DEBUG"
+    )]
     Env {
         /// The app
         app: AppName,

@@ -134,19 +134,11 @@ fn serve(context: &Context, args: &crate::cli::ServeArgs) -> Result<(), Failure>
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::needs_root("serve"));
     }
-    let config = config::resolve(args, context.data_dir(), &variable).map_err(settings_refused)?;
+    let config = config::resolve(args, context.data_dir(), &variable)?;
     Err(Failure::local(format!("this build can not serve {} yet", config.data_dir.display()), ""))
 }
 
 #[cfg(not(target_os = "linux"))]
 fn serve(_context: &Context, _args: &crate::cli::ServeArgs) -> Result<(), Failure> {
     Err(Failure::not_here("serve"))
-}
-
-/// Settings of `serve` that can't be used.
-#[cfg(target_os = "linux")]
-fn settings_refused(error: config::ConfigError) -> Failure {
-    let mut problems = error.0.into_iter();
-    let first = problems.next().unwrap_or_default();
-    Failure::usage(first, problems.collect::<Vec<_>>().join("\n"))
 }

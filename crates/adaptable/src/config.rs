@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::{self, ServeArgs};
+use crate::explain::Failure;
 
 /// Where a platform keeps its data unless told otherwise.
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
@@ -53,6 +54,14 @@ pub(crate) struct ServeConfig {
 #[error("{}", .0.join("; "))]
 pub(crate) struct ConfigError(pub Vec<String>);
 
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let mut problems = error.0.into_iter();
+        let first = problems.next().unwrap_or_default();
+        Self::usage(first, problems.collect::<Vec<_>>().join("\n"))
+    }
+}
+
 /// A value, and where it was set.
 struct Value {
     text: String,
@@ -68,8 +77,10 @@ pub(crate) fn data_dir(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
 /// Brings the four places together.
 pub(crate) fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Result<ServeConfig, ConfigError> {
     let mut problems = Vec::new();
-    let mut values: BTreeMap<&'static str, Value> =
-        KEYS.iter().map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned() })).collect();
+    let mut values: BTreeMap<&'static str, Value> = KEYS
+        .iter()
+        .map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned() }))
+        .collect();
     let file = data_dir.join("config.toml");
     match std::fs::read_to_string(&file) {
         Ok(text) => read_file(&file, &text, &mut values, &mut problems),
@@ -151,7 +162,11 @@ fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>
 }
 
 /// Turns the texts into what they mean.
-fn check(values: &BTreeMap<&'static str, Value>, data_dir: PathBuf, mut problems: Vec<String>) -> Result<ServeConfig, ConfigError> {
+fn check(
+    values: &BTreeMap<&'static str, Value>,
+    data_dir: PathBuf,
+    mut problems: Vec<String>,
+) -> Result<ServeConfig, ConfigError> {
     let mut say = |key: &str, must: &str| {
         let Value { text, origin } = &values[key];
         let shown: String = text.chars().take(80).collect();
@@ -241,8 +256,11 @@ mod tests {
     #[test]
     fn a_flag_wins_over_a_variable_and_that_over_the_file() {
         let data = tempfile::tempdir().expect("a directory");
-        std::fs::write(data.path().join("config.toml"), "https = '1.1.1.1:1'\ndomain = 'file.example'\nidle_timeout = 60\nuser='x'\n")
-            .expect("write the file");
+        std::fs::write(
+            data.path().join("config.toml"),
+            "https = '1.1.1.1:1'\ndomain = 'file.example'\nidle_timeout = 60\nuser='x'\n",
+        )
+        .expect("write the file");
         let env = |name: &str| match name {
             "ADAPTABLE_HTTPS" => Some("2.2.2.2:2".to_owned()),
             "ADAPTABLE_DOMAIN" => Some("variable.example".to_owned()),
@@ -260,12 +278,18 @@ mod tests {
     #[test]
     fn every_problem_is_named_with_its_line() {
         let data = tempfile::tempdir().expect("a directory");
-        std::fs::write(data.path().join("config.toml"), "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\n").expect("write the file");
+        std::fs::write(data.path().join("config.toml"), "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\n")
+            .expect("write the file");
         let args = ServeArgs { domain: Some("Not A Host".to_owned()), ..ServeArgs::default() };
         let ConfigError(problems) = resolve(&args, data.path().to_owned(), &nothing).expect_err("it is full of problems");
         assert_eq!(problems.len(), 4, "{problems:#?}");
         let all = problems.join("\n");
-        for part in ["config.toml line 2: https \"x\" must", "line 4: there is no key \"frobnicate\"", "line 5: http must be a text", "--domain \"Not A Host\" must"] {
+        for part in [
+            "config.toml line 2: https \"x\" must",
+            "line 4: there is no key \"frobnicate\"",
+            "line 5: http must be a text",
+            "--domain \"Not A Host\" must",
+        ] {
             assert!(all.contains(part), "{part:?} in {all}");
         }
     }
@@ -274,7 +298,8 @@ mod tests {
     fn a_broken_file_is_named_with_its_line() {
         let data = tempfile::tempdir().expect("a directory");
         std::fs::write(data.path().join("config.toml"), "http = '0.0.0.0:1'\nhttps = \n").expect("write the file");
-        let ConfigError(problems) = resolve(&ServeArgs::default(), data.path().to_owned(), &nothing).expect_err("it can't be read");
+        let ConfigError(problems) =
+            resolve(&ServeArgs::default(), data.path().to_owned(), &nothing).expect_err("it can't be read");
         assert!(problems[0].contains("line 2"), "{problems:?}");
     }
 

@@ -37,7 +37,8 @@ pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) 
     match here(data_dir).platform().await {
         Ok(platform) => {
             if !config::given(args).is_empty() {
-                printer.note("a platform runs already; the flags that say how to serve were not used ('adaptable down' stops it)");
+                printer
+                    .note("a platform runs already; the flags that say how to serve were not used ('adaptable down' stops it)");
             }
             return Ok(platform);
         }
@@ -47,7 +48,7 @@ pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) 
         Err(_silent) => {}
     }
     // What is wrong with the settings is said here, not in a log.
-    config::resolve(args, data_dir.to_owned(), &crate::commands::variable).map_err(|error| Failure::usage(error.to_string(), ""))?;
+    config::resolve(args, data_dir.to_owned(), &crate::commands::variable)?;
     start(data_dir, args, printer).await
 }
 
@@ -57,7 +58,7 @@ async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Pl
     let mut child = spawn(data_dir, args, &log.file)?;
     let progress = Progress::new(printer);
     progress.say("starting", "the platform");
-    let began = Instant::now();
+    let (began, lock) = (Instant::now(), Lock(data_dir));
     let answer = loop {
         match here(data_dir).platform().await {
             Ok(platform) => break Ok(platform),
@@ -65,6 +66,8 @@ async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Pl
             Err(_not_yet) => {}
         }
         match child.try_wait() {
+            // Somebody else's platform was faster; once it answers, it is as good as ours.
+            Ok(Some(_)) if began.elapsed() < START && lock.is_held()? => {}
             Ok(Some(status)) => break Err(log.early_end(printer, status)),
             Ok(None) if began.elapsed() < START => {}
             Ok(None) => {

@@ -43,7 +43,10 @@ pub(crate) fn load(file: &Path) -> Result<Option<Login>, Failure> {
     };
     // The text of the parser's error would quote the token.
     let login = toml::from_str(&text).map_err(|_quotes_secrets| {
-        Failure::local(format!("{} is not what 'adaptable login' wrote", file.display()), "log in again, or remove the file: adaptable logout")
+        Failure::local(
+            format!("{} is not what 'adaptable login' wrote", file.display()),
+            "log in again, or remove the file: adaptable logout",
+        )
     })?;
     Ok(Some(login))
 }
@@ -57,7 +60,9 @@ pub(crate) fn save(file: &Path, login: &Login) -> Result<(), Failure> {
     }
     let new = file.with_extension("new");
     // A leftover of an earlier attempt may have another mode.
-    std::fs::remove_file(&new).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }).map_err(fail)?;
+    std::fs::remove_file(&new)
+        .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .map_err(fail)?;
     let mut handle = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(fail)?;
     handle.write_all(text.as_bytes()).and_then(|()| handle.sync_all()).map_err(fail)?;
     std::fs::rename(&new, file).map_err(fail)

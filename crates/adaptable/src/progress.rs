@@ -16,7 +16,6 @@ const TAIL: usize = 20;
 pub(crate) struct Progress {
     printer: Printer,
     bar: Option<ProgressBar>,
-    step: Option<Step>,
     began: Instant,
     tail: VecDeque<String>,
 }
@@ -25,12 +24,13 @@ impl Progress {
     /// Begins to show progress, on standard error.
     pub(crate) fn new(printer: Printer) -> Self {
         let bar = printer.live().then(|| {
-            let style = ProgressStyle::with_template("{spinner:.cyan} {prefix:<13}{elapsed:>4} {wide_msg:.dim}").expect("a template that holds");
+            let style = ProgressStyle::with_template("{spinner:.cyan} {prefix:<13}{elapsed:>4} {wide_msg:.dim}")
+                .expect("a template that holds");
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { printer, bar, step: None, began: Instant::now(), tail: VecDeque::new() }
+        Self { printer, bar, began: Instant::now(), tail: VecDeque::new() }
     }
 
     /// Says what goes on where there is no step yet.
@@ -60,7 +60,6 @@ impl Progress {
     }
 
     fn begin(&mut self, step: Step) {
-        self.step = Some(step);
         self.began = Instant::now();
         self.tail.clear();
         if let Some(bar) = &self.bar {
@@ -72,6 +71,10 @@ impl Progress {
 
     fn end(&mut self, step: Step, state: StepState, took: Option<f64>) {
         let time = seconds(took.unwrap_or_else(|| self.began.elapsed().as_secs_f64()));
+        if let Some(bar) = &self.bar {
+            bar.set_prefix("");
+            bar.set_message("");
+        }
         let (mark, word, style) = match state {
             StepState::Cached => ("✓", format!("cached, {time}"), GREEN),
             StepState::Failed => ("✗", format!("failed after {time}"), RED),
@@ -83,11 +86,6 @@ impl Progress {
         } else {
             let word = if state == StepState::Done { format!("done in {word}") } else { word };
             self.note(&format!("{}: {word}", step.as_str()));
-        }
-        self.step = None;
-        if let Some(bar) = &self.bar {
-            bar.set_prefix("");
-            bar.set_message("");
         }
     }
 

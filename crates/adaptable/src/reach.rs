@@ -35,7 +35,11 @@ pub(crate) enum Place {
 }
 
 /// Decides which platform is meant.
-pub(crate) fn place(args: &ReachArgs, env: Env<'_>, login: impl FnOnce() -> Result<Option<Login>, Failure>) -> Result<Place, Failure> {
+pub(crate) fn place(
+    args: &ReachArgs,
+    env: Env<'_>,
+    login: impl FnOnce() -> Result<Option<Login>, Failure>,
+) -> Result<Place, Failure> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     let there = |url: String, login: Option<Login>| {
         let login = login.filter(|login| login.url.trim_end_matches('/') == url.trim_end_matches('/'));
@@ -90,7 +94,8 @@ pub(crate) fn read_authority(file: &Path) -> Result<Authority, Failure> {
 }
 
 fn parse_authority(pem: &[u8], name: &str) -> Result<Authority, Failure> {
-    Authority::parse(pem).map_err(|error| Failure::usage(format!("{name}: {error}"), "copy DATA/ca.pem from the platform's machine"))
+    Authority::parse(pem)
+        .map_err(|error| Failure::usage(format!("{name}: {error}"), "copy DATA/ca.pem from the platform's machine"))
 }
 
 #[cfg(test)]
@@ -128,7 +133,9 @@ mod tests {
         };
         assert_eq!((url.as_str(), token.as_deref(), ca_pem.as_deref()), ("https://there.example", Some("secret"), Some("pem")));
         // The token of one platform is never sent to another.
-        let Place::There { token, ca_pem, .. } = place(&args(None, Some("https://x.example")), &nothing, remembered).expect("a place") else {
+        let Place::There { token, ca_pem, .. } =
+            place(&args(None, Some("https://x.example")), &nothing, remembered).expect("a place")
+        else {
             panic!("a URL is elsewhere")
         };
         assert_eq!((token, ca_pem), (None, None));

@@ -50,7 +50,9 @@ pub(crate) async fn send(client: &Client, packed: Packed) -> Result<Upload, Fail
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::local(format!("packing the source ended early: {error}"), ""))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::local(format!("packing the source ended early: {error}"), ""))
 }
 
 /// Cuts what is written into pieces.

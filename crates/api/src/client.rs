@@ -81,7 +81,11 @@ impl Client {
     }
 
     /// Sends a request and gives its answer, whatever its status.
-    async fn exchange(&self, request: Request<RequestBody>, patience: Option<Duration>) -> Result<Response<Incoming>, ClientError> {
+    async fn exchange(
+        &self,
+        request: Request<RequestBody>,
+        patience: Option<Duration>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = match &self.target {
             Target::Socket(path) => dial::socket(path).await?,
             Target::Remote(remote) => remote.dial().await?,
@@ -115,7 +119,12 @@ impl Client {
     }
 
     /// Sends a document (or nothing) and reads the document that answers.
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<T, ClientError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, ClientError> {
         let response = self.send(method, path, body).await?;
         self.document(response).await
     }
@@ -185,8 +194,8 @@ pub fn full(bytes: impl Into<Bytes>) -> RequestBody {
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
-    let mut value =
-        HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_invalid| ClientError::Request { what: "the token".to_owned() })?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+        .map_err(|_invalid| ClientError::Request { what: "the token".to_owned() })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -13,8 +13,8 @@ pub mod platform;
 pub mod tokens;
 
 pub use apps::{
-    AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary, RollbackRequest,
-    ScalePatch, SettingsChanged,
+    AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary,
+    RollbackRequest, ScalePatch, SettingsChanged,
 };
 pub use client::{Client, ClientError};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_query_is_encoded() {
-        let query = LogQuery { since: Some("2026-01-01T00:00:00+01:00".to_owned()), follow: true, deployment: Some(3), lines: None };
+        let query =
+            LogQuery { since: Some("2026-01-01T00:00:00+01:00".to_owned()), follow: true, deployment: Some(3), lines: None };
         assert_eq!(query.to_text(), "?since=2026-01-01T00:00:00%2B01:00&follow=true&deployment=3");
         assert_eq!(LogQuery::default().to_text(), "");
     }

@@ -10,13 +10,39 @@ use super::values::{database, variable};
 /// How to reach a platform, and how to print.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ReachArgs {
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere", help = "The platform on this machine that keeps its data there [env: ADAPTABLE_DATA_DIR] [default: /var/lib/adaptable]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Everywhere",
+        help = "The platform on this machine that keeps its data there [env: ADAPTABLE_DATA_DIR] [default: /var/lib/adaptable]"
+    )]
     pub data_dir: Option<PathBuf>,
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "data_dir", help_heading = "Everywhere", help = "The platform at that address [env: ADAPTABLE_URL]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        conflicts_with = "data_dir",
+        help_heading = "Everywhere",
+        help = "The platform at that address [env: ADAPTABLE_URL]"
+    )]
     pub url: Option<String>,
-    #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true, help_heading = "Everywhere", help = "The access token for it [env: ADAPTABLE_TOKEN]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Everywhere",
+        help = "The access token for it [env: ADAPTABLE_TOKEN]"
+    )]
     pub token: Option<String>,
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere", help = "A certificate authority to trust beside the system's, as PEM [env: ADAPTABLE_CA]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Everywhere",
+        help = "A certificate authority to trust beside the system's, as PEM [env: ADAPTABLE_CA]"
+    )]
     pub ca: Option<PathBuf>,
     /// Print one JSON document to standard output, and everything else to standard error
     #[arg(long, global = true, help_heading = "Everywhere")]
@@ -26,21 +52,61 @@ pub(crate) struct ReachArgs {
 /// How to serve. Each may also stand in an `ADAPTABLE_…` variable or in `DATA/config.toml`; a flag wins over the variable, and that over the file.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServeArgs {
-    #[arg(long, value_name = "ADDR", help_heading = "Platform", help = "Where to listen for HTTP, which redirects to HTTPS [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help_heading = "Platform",
+        help = "Where to listen for HTTP, which redirects to HTTPS [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]"
+    )]
     pub http: Option<String>,
-    #[arg(long, value_name = "ADDR", help_heading = "Platform", help = "Where to listen for HTTPS [env: ADAPTABLE_HTTPS] [default: 0.0.0.0:8443]")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help_heading = "Platform",
+        help = "Where to listen for HTTPS [env: ADAPTABLE_HTTPS] [default: 0.0.0.0:8443]"
+    )]
     pub https: Option<String>,
-    #[arg(long, value_name = "NAME", help_heading = "Platform", help = "The domain: apps are at <https://NAME.DOMAIN> [env: ADAPTABLE_DOMAIN] [default: localhost]")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Platform",
+        help = "The domain: apps are at <https://NAME.DOMAIN> [env: ADAPTABLE_DOMAIN] [default: localhost]"
+    )]
     pub domain: Option<String>,
-    #[arg(long, value_name = "URL", help_heading = "Platform", help = "Where certificates for a public domain come from [env: ADAPTABLE_ACME_DIRECTORY]")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Platform",
+        help = "Where certificates for a public domain come from [env: ADAPTABLE_ACME_DIRECTORY]"
+    )]
     pub acme_directory: Option<String>,
-    #[arg(long, value_name = "ADDR", help_heading = "Platform", help = "Whom that authority may write to [env: ADAPTABLE_ACME_EMAIL]")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help_heading = "Platform",
+        help = "Whom that authority may write to [env: ADAPTABLE_ACME_EMAIL]"
+    )]
     pub acme_email: Option<String>,
-    #[arg(long, value_name = "DIR", help_heading = "Platform", help = "Where the base systems lie that all platforms of this machine share [env: ADAPTABLE_STACK_DIR] [default: /var/cache/adaptable]")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Platform",
+        help = "Where the base systems lie that all platforms of this machine share [env: ADAPTABLE_STACK_DIR] [default: /var/cache/adaptable]"
+    )]
     pub stack_dir: Option<String>,
-    #[arg(long, value_name = "TIME", help_heading = "Platform", help = "How long an app without requests keeps its last instance, as in 15m [env: ADAPTABLE_IDLE_TIMEOUT] [default: 15m]")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Platform",
+        help = "How long an app without requests keeps its last instance, as in 15m [env: ADAPTABLE_IDLE_TIMEOUT] [default: 15m]"
+    )]
     pub idle_timeout: Option<String>,
-    #[arg(long, value_name = "NAME", help_heading = "Platform", help = "The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Platform",
+        help = "The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]"
+    )]
     pub user: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]

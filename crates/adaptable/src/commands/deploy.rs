@@ -31,7 +31,12 @@ pub(crate) struct Order {
 }
 
 /// Prints how a deployment ended: `document` is what scripts get.
-pub(super) fn print(printer: Printer, deployment: &Deployment, document: &impl serde::Serialize, took: f64) -> Result<(), Failure> {
+pub(super) fn print(
+    printer: Printer,
+    deployment: &Deployment,
+    document: &impl serde::Serialize,
+    took: f64,
+) -> Result<(), Failure> {
     if printer.json() {
         printer.document(document)?;
         return end(deployment);
@@ -54,6 +59,9 @@ impl Order {
     /// Packs the directory, sends it, and follows its deployment to the end.
     pub(crate) async fn deploy(self, client: &Client, printer: Printer) -> Result<Deployment, Failure> {
         let Self { path, app, options } = self;
+        if !client.is_local() {
+            printer.note(&format!("platform: {}", client.place()));
+        }
         let mut interrupts = interrupts()?;
         let progress = Progress::new(printer);
         let sending = async {
@@ -101,7 +109,10 @@ fn name(args: &DeployArgs, printer: Printer) -> Result<AppName, Failure> {
         _ => Failure::file("open", &args.path, error),
     })?;
     if !full.is_dir() {
-        return Err(Failure::usage(format!("{} is not a directory", args.path.display()), "deploy the directory that holds the app's source"));
+        return Err(Failure::usage(
+            format!("{} is not a directory", args.path.display()),
+            "deploy the directory that holds the app's source",
+        ));
     }
     if let Some(app) = &args.app {
         return Ok(app.clone());
@@ -162,10 +173,14 @@ mod tests {
 
     #[test]
     fn a_settings_document_is_yaml_or_json() {
-        let settings = parse_settings("pythonVersion: '3.11'\nenvironment:\n  A: '1'\nresourceConfig: {memory: 256}\n", "s.yaml").expect("good");
+        let settings = parse_settings("pythonVersion: '3.11'\nenvironment:\n  A: '1'\nresourceConfig: {memory: 256}\n", "s.yaml")
+            .expect("good");
         assert_eq!(settings.python_version.as_deref(), Some("3.11"));
         assert_eq!(settings.resource_config.memory, 256);
-        assert_eq!(parse_settings("{\"startCommand\": \"python a.py\"}", "s.json").expect("good").start_command.as_deref(), Some("python a.py"));
+        assert_eq!(
+            parse_settings("{\"startCommand\": \"python a.py\"}", "s.json").expect("good").start_command.as_deref(),
+            Some("python a.py")
+        );
         assert_eq!(parse_settings("# nothing\n\n", "s.yaml").expect("good"), Settings::default());
     }
 
@@ -176,7 +191,9 @@ mod tests {
             ("resourceConfig: {memory: 300}\ntemplate: cobol\n", "and 1 more"),
             ("a: [\n", "s.yaml"),
         ] {
-            let Failure::Error(error) = parse_settings(text, "s.yaml").expect_err("it is wrong") else { panic!("an error is shown") };
+            let Failure::Error(error) = parse_settings(text, "s.yaml").expect_err("it is wrong") else {
+                panic!("an error is shown")
+            };
             assert!(error.message.contains(part), "{}", error.message);
             assert_eq!(error.code.exit_code(), 2);
         }

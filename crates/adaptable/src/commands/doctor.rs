@@ -33,7 +33,10 @@ async fn platform(client: &Client) -> Result<Vec<Check>, Check> {
         Check::fail("platform", body.message, body.help)
     };
     let platform = client.platform().await.map_err(|error| fail(&error))?;
-    let answers = format!("version {} answers at {}, process {}, since {:.0}", platform.version, platform.url, platform.pid, platform.started_at);
+    let answers = format!(
+        "version {} answers at {}, process {}, since {:.0}",
+        platform.version, platform.url, platform.pid, platform.started_at
+    );
     let mut checks = vec![Check::ok("platform", answers)];
     match client.doctor().await {
         Ok(report) => checks.extend(report.checks),
@@ -60,7 +63,10 @@ async fn local(args: &ServeArgs, data_dir: &std::path::Path, runs: bool) -> Vec<
     let config = match crate::config::resolve(args, data_dir.to_owned(), &super::variable) {
         Ok(config) => config,
         Err(error) => {
-            let checks = error.0.into_iter().map(|problem| Check::fail("settings", problem, "mend it; until then the platform does not start"));
+            let checks = error
+                .0
+                .into_iter()
+                .map(|problem| Check::fail("settings", problem, "mend it; until then the platform does not start"));
             return checks.collect();
         }
     };

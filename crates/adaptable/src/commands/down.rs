@@ -31,6 +31,10 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     if context.printer.json() {
         return context.printer.document(&Stopped { stopped, data_dir });
     }
-    context.printer.note(&if stopped { format!("the platform is stopped; apps and data stay in {data_dir}") } else { format!("no platform runs with its data in {data_dir}") });
+    context.printer.note(&if stopped {
+        format!("the platform is stopped; apps and data stay in {data_dir}")
+    } else {
+        format!("no platform runs with its data in {data_dir}")
+    });
     Ok(())
 }

@@ -65,13 +65,22 @@ async fn list(client: &Client, printer: Printer, app: &AppName, kind: EnvKind, r
 }
 
 /// Follows the deployment that a change of settings began, where there is one.
-pub(super) async fn take_effect(client: &Client, printer: Printer, changed: &SettingsChanged, began: Instant) -> Result<(), Failure> {
+pub(super) async fn take_effect(
+    client: &Client,
+    printer: Printer,
+    changed: &SettingsChanged,
+    began: Instant,
+) -> Result<(), Failure> {
     let app = &changed.app;
     let Some(number) = changed.deployment else {
         if printer.json() {
             return printer.document(&Changed { app, needs_deploy: changed.needs_deploy, deployment: None });
         }
-        printer.note(&if changed.needs_deploy { format!("saved; it takes effect with the next deployment: adaptable deploy PATH --app {app}") } else { "saved".to_owned() });
+        printer.note(&if changed.needs_deploy {
+            format!("saved; it takes effect with the next deployment: adaptable deploy PATH --app {app}")
+        } else {
+            "saved".to_owned()
+        });
         return Ok(());
     };
     let mut interrupts = interrupts()?;

@@ -59,8 +59,9 @@ async fn trust(context: &Context, address: &str, fingerprint: Option<&str>) -> R
     }
     // Fetched from whoever answers, hence worth nothing until its fingerprint is vouched for. No token has been sent.
     let pem = Client::remote(address, None, &Trust::Anybody)?.authority().await?;
-    let authority = Authority::parse(&pem)
-        .map_err(|error| Failure::local(format!("the platform's certificate can't be used: {error}"), "name its file: --ca FILE"))?;
+    let authority = Authority::parse(&pem).map_err(|error| {
+        Failure::local(format!("the platform's certificate can't be used: {error}"), "name its file: --ca FILE")
+    })?;
     vouch(context.printer, &authority, fingerprint)?;
     let pem = String::from_utf8_lossy(&pem).into_owned();
     Ok((Trust::SystemAnd(authority.clone()), Some((pem, authority))))
@@ -97,7 +98,8 @@ fn ask_token(printer: Printer) -> Result<String, Failure> {
     if !printer.can_ask() {
         return Err(Failure::usage("a token is needed, and nobody can be asked for it", help));
     }
-    let token = rpassword::prompt_password("Token: ").map_err(|error| Failure::local(format!("can't read the token: {error}"), ""))?;
+    let token =
+        rpassword::prompt_password("Token: ").map_err(|error| Failure::local(format!("can't read the token: {error}"), ""))?;
     let token = token.trim().to_owned();
     if token.is_empty() { Err(Failure::usage("no token was given", help)) } else { Ok(token) }
 }

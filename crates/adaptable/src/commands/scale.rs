@@ -13,7 +13,8 @@ pub(super) async fn run(context: &Context, args: &ScaleArgs) -> Result<(), Failu
     let patch =
         ScalePatch { min: args.min, max: args.max, concurrency: args.concurrency, memory: args.memory, vcpus: args.vcpus };
     if patch == ScalePatch::default() {
-        let help = "name at least one of --min, --max, --concurrency, --memory, --vcpus; adaptable settings APP get shows what is set";
+        let help =
+            "name at least one of --min, --max, --concurrency, --memory, --vcpus; adaptable settings APP get shows what is set";
         return Err(Failure::usage("nothing to change was named", help));
     }
     let client = context.client()?;

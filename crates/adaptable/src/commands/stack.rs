@@ -27,7 +27,9 @@ pub(super) fn run(context: &Context, releases: &[String], dir: Option<PathBuf>, 
     } else {
         releases.iter().map(|release| parse(release)).collect::<Result<_, _>>()?
     };
-    let dir = dir.or_else(|| variable("ADAPTABLE_STACK_DIR").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from(build::stack::DEFAULT_DIR));
+    let dir = dir
+        .or_else(|| variable("ADAPTABLE_STACK_DIR").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from(build::stack::DEFAULT_DIR));
     let dir = std::path::absolute(&dir).map_err(|error| Failure::file("find", &dir, error))?;
     let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let host = HostSettings::discover(text, variable("HOME").map(PathBuf::from).as_deref());

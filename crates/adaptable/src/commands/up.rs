@@ -30,7 +30,7 @@ mod here {
     use super::{Context, DeployArgs, Failure, ServeArgs};
     use crate::commands::deploy;
     use crate::daemon;
-    use crate::follow::end;
+    use crate::follow::{end, interrupts};
     use crate::printer::{BOLD, GREEN, Printer, clean, seconds};
     use crate::reach::{here, read_authority};
     use crate::visit::{Visit, visit};
@@ -71,17 +71,26 @@ mod here {
         if deployment.state != DeploymentState::Live {
             return deploy::print(printer, &deployment, &Document { deployment: &deployment, first: None }, took);
         }
-        let visits = first_visits(&client, &platform, &data_dir, &deployment).await;
+        // Following the deployment took Ctrl-C over, and nothing gives it back.
+        let mut interrupts = interrupts()?;
+        let visits = tokio::select! {
+            visits = first_visits(&client, &platform, &data_dir, &deployment) => visits,
+            _ = interrupts.recv() => Err(Failure::local("interrupted before the app had answered; it is live", "")),
+        };
         report(printer, &data_dir, &platform, &deployment, visits, took)
     }
 
     /// One visit that wakes the app up, and one while it is awake.
-    async fn first_visits(client: &Client, platform: &Platform, data_dir: &Path, app: &Deployment) -> Result<(Visit, Visit), Failure> {
+    async fn first_visits(
+        client: &Client,
+        platform: &Platform,
+        data_dir: &Path,
+        app: &Deployment,
+    ) -> Result<(Visit, Visit), Failure> {
         let trust = if platform.own_ca { Trust::Only(read_authority(&data_dir.join("ca.pem"))?) } else { Trust::System };
-        let edge: SocketAddr = platform
-            .https
-            .parse()
-            .map_err(|_unreadable| Failure::local(format!("the platform names no address for HTTPS, but {:?}", platform.https), ""))?;
+        let edge: SocketAddr = platform.https.parse().map_err(|_unreadable| {
+            Failure::local(format!("the platform names no address for HTTPS, but {:?}", platform.https), "")
+        })?;
         // The deployment left an instance running; the first visit is to find the app as it will be after a quiet time.
         client.sleep(&app.app).await?;
         let unanswered = |which: &str, error: String| {

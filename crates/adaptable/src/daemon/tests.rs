@@ -12,7 +12,8 @@ fn only_a_held_lock_names_a_process() {
     std::fs::write(data.path().join(PID), "4711\n").expect("write");
     std::fs::write(data.path().join(LOCK), "").expect("write");
     assert_eq!(lock.holder().expect("a leftover"), None);
-    let held = Flock::lock(File::open(data.path().join(LOCK)).expect("open"), FlockArg::LockExclusiveNonblock).expect("nobody else holds it");
+    let held = Flock::lock(File::open(data.path().join(LOCK)).expect("open"), FlockArg::LockExclusiveNonblock)
+        .expect("nobody else holds it");
     assert_eq!(lock.holder().expect("held"), Some(4711));
     drop(held);
     assert!(!lock.is_held().expect("free"));

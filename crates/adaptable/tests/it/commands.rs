@@ -28,7 +28,10 @@ fn body(server: &Server, at: usize) -> Value {
 fn apps_and_status_have_the_fields_of_the_contract() {
     let server = Server::start();
     server.expect("GET /api/v1/apps", 200, format!("[{SUMMARY}]"));
-    assert_eq!(server.run(&["apps", "--json"]).document(), serde_json::from_str::<Value>(&format!("[{SUMMARY}]")).expect("a document"));
+    assert_eq!(
+        server.run(&["apps", "--json"]).document(),
+        serde_json::from_str::<Value>(&format!("[{SUMMARY}]")).expect("a document")
+    );
     server.expect("GET /api/v1/apps", 200, format!("[{SUMMARY}]"));
     let ran = server.run(&["apps"]);
     assert!(ran.stdout.starts_with("APP   STATE  REVISION"), "{ran:?}");
@@ -132,7 +135,8 @@ fn the_other_verbs_ask_for_what_they_say() {
 #[test]
 fn a_token_is_shown_once() {
     let server = Server::start();
-    let token = r#"{"id":"t1","name":"laptop","app":null,"created_at":"2026-01-01T00:00:00Z","last_used_at":null,"token":"the-secret"}"#;
+    let token =
+        r#"{"id":"t1","name":"laptop","app":null,"created_at":"2026-01-01T00:00:00Z","last_used_at":null,"token":"the-secret"}"#;
     server.expect("POST /api/v1/tokens", 201, token);
     assert_eq!(server.run(&["token", "create", "laptop"]).stdout, "the-secret\n");
     server.expect("GET /api/v1/tokens", 200, r#"[{"id":"t1","name":"laptop","app":null,"created_at":"2026-01-01T00:00:00Z"}]"#);

@@ -57,7 +57,12 @@ fn a_deployment_shows_plain_lines_and_prints_the_url() {
     server.expect(EVENTS, 200, steps() + &event(6, &json!({"kind":"end","deployment":deployment("live", None)})));
     let ran = server.run(&["deploy", directory.to_str().expect("plain"), "--env", "A=1", "--start-command", "python app.py"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "https://shop.localhost:8443\n"), "{ran:?}");
-    for line in ["app: shop (from the directory's name \"Shop\"", "dependencies: Installing flask\n", "dependencies: done in 1.25 s", "image: cached"] {
+    for line in [
+        "app: shop (from the directory's name \"Shop\"",
+        "dependencies: Installing flask\n",
+        "dependencies: done in 1.25 s",
+        "image: cached",
+    ] {
         assert!(ran.stderr.contains(line), "{line:?}: {ran:?}");
     }
     let seen = server.seen();

@@ -3,4 +3,5 @@
 mod commands;
 mod deploying;
 mod exit_codes;
+mod login;
 mod server;

@@ -5,8 +5,9 @@ use model::{AppName, DeploymentNumber, Settings};
 
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
-    Accepted, AppStatus, AppSummary, CreatedToken, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables, Event,
-    LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, TokenSummary, Upload,
+    Accepted, AppStatus, AppSummary, CreatedToken, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables,
+    Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, TokenSummary,
+    Upload,
 };
 
 /// No body.

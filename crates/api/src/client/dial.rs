@@ -76,7 +76,8 @@ impl Remote {
     /// Connects to the host; what lies below `localhost` is this machine, whether the resolver knows that or not.
     async fn connect(&self) -> std::io::Result<TcpStream> {
         if self.host == "localhost" || self.host.ends_with(".localhost") {
-            let here = [SocketAddr::from(([127, 0, 0, 1], self.port)), SocketAddr::from(([0u16, 0, 0, 0, 0, 0, 0, 1], self.port))];
+            let here =
+                [SocketAddr::from(([127, 0, 0, 1], self.port)), SocketAddr::from(([0u16, 0, 0, 0, 0, 0, 0, 1], self.port))];
             return TcpStream::connect(&here[..]).await;
         }
         TcpStream::connect((self.host.as_str(), self.port)).await

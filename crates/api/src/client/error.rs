@@ -87,14 +87,15 @@ impl ClientError {
                 .help("use sudo, or reach the platform with a token: 'adaptable login URL'"),
             Self::Tls { .. } => ErrorBody::new(ErrorCode::Client, message)
                 .help("name the platform's certificate (DATA/ca.pem there) with --ca FILE, or use 'adaptable login URL'"),
-            Self::Broken { source, .. } => ErrorBody::new(ErrorCode::NoPlatform, format!("{message} ({})", last(source.as_ref())))
-                .help("check that the platform still runs: 'adaptable doctor'"),
+            Self::Broken { source, .. } => {
+                ErrorBody::new(ErrorCode::NoPlatform, format!("{message} ({})", last(source.as_ref())))
+                    .help("check that the platform still runs: 'adaptable doctor'")
+            }
             Self::Silent { .. } => {
                 ErrorBody::new(ErrorCode::NoPlatform, message).help("look at the platform's log (DATA/serve.log, or the journal)")
             }
-            Self::Answer { .. } => {
-                ErrorBody::new(ErrorCode::Internal, message).help("check that the platform and this program are of the same version")
-            }
+            Self::Answer { .. } => ErrorBody::new(ErrorCode::Internal, message)
+                .help("check that the platform and this program are of the same version"),
             Self::Url { .. } => ErrorBody::new(ErrorCode::BadRequest, message).help("an address looks like https://HOST:PORT"),
             Self::Request { .. } => ErrorBody::new(ErrorCode::BadRequest, message),
         }

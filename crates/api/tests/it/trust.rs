@@ -20,7 +20,10 @@ async fn platform(answer: &'static str) -> (SocketAddr, String, tokio::sync::mps
     let authority = params.self_signed(&key).expect("an authority").pem();
     let leaf_key = KeyPair::generate().expect("a key");
     let issuer = Issuer::new(params, key);
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name").signed_by(&leaf_key, &issuer).expect("a certificate");
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()])
+        .expect("a name")
+        .signed_by(&leaf_key, &issuer)
+        .expect("a certificate");
     let private = PrivateKeyDer::try_from(leaf_key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -102,7 +105,11 @@ fn addresses_are_checked() {
         assert!(error.to_string().contains(part), "{bad}: {error}");
         assert_eq!(error.body().code.exit_code(), 2);
     }
-    for (good, place) in [("https://a.example", "https://a.example"), ("https://[::1]:8443/", "https://[::1]:8443"), ("https://1.2.3.4:443", "https://1.2.3.4")] {
+    for (good, place) in [
+        ("https://a.example", "https://a.example"),
+        ("https://[::1]:8443/", "https://[::1]:8443"),
+        ("https://1.2.3.4:443", "https://1.2.3.4"),
+    ] {
         assert_eq!(Client::remote(good, None, &Trust::Anybody).expect(good).place(), place);
     }
     let error = Client::remote("https://a.example", Some("line\nbreak"), &Trust::Anybody).expect_err("no header");

@@ -68,7 +68,8 @@ fn user_namespaces() -> Check {
 }
 
 fn overlay() -> Check {
-    let there = read("/proc/filesystems").is_some_and(|text| text.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay"));
+    let there = read("/proc/filesystems")
+        .is_some_and(|text| text.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay"));
     let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
     let folder = PathBuf::from(format!("/lib/modules/{release}/kernel/fs/overlayfs"));
     if there {
@@ -76,7 +77,11 @@ fn overlay() -> Check {
     } else if folder.exists() {
         Check::ok("overlay", "the kernel loads it when it is needed")
     } else {
-        Check::fail("overlay", "the kernel has no overlay file system", "modprobe overlay, or use a kernel with CONFIG_OVERLAY_FS")
+        Check::fail(
+            "overlay",
+            "the kernel has no overlay file system",
+            "modprobe overlay, or use a kernel with CONFIG_OVERLAY_FS",
+        )
     }
 }
 
@@ -89,7 +94,10 @@ fn seccomp() -> Check {
 }
 
 fn cgroups() -> Check {
-    cgroups_check(&read("/proc/self/mountinfo").unwrap_or_default(), &read("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default())
+    cgroups_check(
+        &read("/proc/self/mountinfo").unwrap_or_default(),
+        &read("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default(),
+    )
 }
 
 /// Which layout of control groups is mounted, and whether it has what limits an instance.
@@ -119,7 +127,11 @@ fn cgroups_check(mountinfo: &str, controllers: &str) -> Check {
         return Check::fail("control groups", format!("{layout}; missing: {}", missing.join(", ")), help);
     }
     if !unified && !first.contains(&"freezer") {
-        return Check::warn("control groups", format!("{layout}, without a freezer"), "mount cgroup2, so that idle apps can be frozen");
+        return Check::warn(
+            "control groups",
+            format!("{layout}, without a freezer"),
+            "mount cgroup2, so that idle apps can be frozen",
+        );
     }
     Check::ok("control groups", layout)
 }
@@ -140,7 +152,8 @@ fn memory() -> Check {
 /// Finds a program where a service would.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from));
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
@@ -172,7 +185,11 @@ fn room(name: &str, path: &Path) -> Check {
         Ok(room) => {
             let free = room.blocks_available() * room.fragment_size();
             let message = format!("{} are free for {shown}", bytes(free));
-            if free < ROOM { Check::warn(name, message, format!("make room: builds and images want {}", bytes(ROOM))) } else { Check::ok(name, message) }
+            if free < ROOM {
+                Check::warn(name, message, format!("make room: builds and images want {}", bytes(ROOM)))
+            } else {
+                Check::ok(name, message)
+            }
         }
         Err(error) => Check::fail(name, format!("can't look at {shown}: {error}"), ""),
     }
@@ -180,11 +197,17 @@ fn room(name: &str, path: &Path) -> Check {
 
 fn stacks(folder: &Path) -> Check {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> =
-        entries.filter(|entry| entry.path().join("meta.json").is_file()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.path().join("meta.json").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     if names.is_empty() {
-        Check::warn("base systems", format!("none yet in {}", folder.display()), "the platform makes them when it first needs them, in about a minute")
+        Check::warn(
+            "base systems",
+            format!("none yet in {}", folder.display()),
+            "the platform makes them when it first needs them, in about a minute",
+        )
     } else {
         Check::ok("base systems", names.join(", "))
     }
@@ -198,9 +221,12 @@ mod tests {
 
     #[test]
     fn kernels_are_compared_by_number() {
-        for (release, state) in
-            [("6.1.0-18-amd64", CheckState::Ok), ("5.19.0", CheckState::Ok), ("5.4.0-1-x", CheckState::Fail), ("", CheckState::Fail)]
-        {
+        for (release, state) in [
+            ("6.1.0-18-amd64", CheckState::Ok),
+            ("5.19.0", CheckState::Ok),
+            ("5.4.0-1-x", CheckState::Fail),
+            ("", CheckState::Fail),
+        ] {
             assert_eq!(kernel_check(release).state, state, "{release}");
         }
     }

@@ -32,7 +32,9 @@ fn forwarding() -> Check {
     match fs::read_to_string("/proc/sys/net/ipv4/ip_forward").as_deref().map(str::trim) {
         Ok("1") => Check::ok("forwarding", "the kernel forwards packets"),
         Ok(_) => Check::ok("forwarding", "off; the platform switches it on for apps to reach the internet"),
-        Err(error) => Check::fail("forwarding", format!("the kernel has no switch for it: {error}"), "use a kernel with CONFIG_INET"),
+        Err(error) => {
+            Check::fail("forwarding", format!("the kernel has no switch for it: {error}"), "use a kernel with CONFIG_INET")
+        }
     }
 }
 
@@ -89,7 +91,11 @@ fn roots() -> Check {
     let file = std::env::var("SSL_CERT_FILE").unwrap_or_else(|_not_set| "/etc/ssl/certs/ca-certificates.crt".to_owned());
     match fs::read_to_string(&file) {
         Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Check::ok("root certificates", file),
-        _ => Check::warn("root certificates", format!("there are none in {file}; builds and apps can't verify anybody"), "apt-get install ca-certificates"),
+        _ => Check::warn(
+            "root certificates",
+            format!("there are none in {file}; builds and apps can't verify anybody"),
+            "apt-get install ca-certificates",
+        ),
     }
 }
 
