@@ -2,6 +2,10 @@
 //!
 //! Nothing above this seam may assume that a container is on this machine: it has an address, an output and an end.
 
+#[cfg(feature = "testkit")]
+pub mod conformance;
+#[cfg(feature = "testkit")]
+pub mod fake;
 #[cfg(target_os = "linux")]
 pub mod local;
 
