@@ -6,9 +6,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use time::{Duration, OffsetDateTime};
 
 use crate::HostName;
@@ -109,6 +112,28 @@ impl Authority {
         &self.key_pem
     }
 
+    /// Whether clients that trust this authority accept its certificates for this host today. Where they do not (another domain
+    /// than at its making, or its time is over), a new authority is needed.
+    pub fn covers(&self, host: &HostName) -> bool {
+        let now = OffsetDateTime::now_utc();
+        self.issue(std::slice::from_ref(host), now).is_ok_and(|leaf| self.accepts(host, &leaf, now))
+    }
+
+    /// Looks at a leaf as a client does.
+    fn accepts(&self, host: &HostName, leaf: &Leaf, now: OffsetDateTime) -> bool {
+        let mut roots = RootCertStore::empty();
+        let trusted = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).ok().and_then(|root| roots.add(root).ok());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let bare = host.as_str().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (Some(()), Ok(verifier), Ok(name)) = (trusted, verifier, ServerName::try_from(bare)) else {
+            return false;
+        };
+        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
+        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        leaf.key.cert.first().is_some_and(|cert| verifier.verify_server_cert(cert, &[], &name, &[], time).is_ok())
+    }
+
     /// A certificate that covers all these hosts.
     pub(crate) fn issue(&self, hosts: &[HostName], now: OffsetDateTime) -> Result<Leaf, AuthorityError> {
         let name = || hosts.first().map_or_else(String::new, ToString::to_string);
@@ -141,5 +166,51 @@ impl Authority {
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> HostName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn it_speaks_for_its_domains_and_loopback_and_for_nobody_else() {
+        let made = Authority::generate(&[host("apps.example"), host("192.0.2.7")]).unwrap();
+        let loaded = Authority::from_pem(made.certificate_pem(), made.key_pem()).unwrap();
+        for authority in [made, loaded] {
+            for name in ["apps.example", "a.apps.example", "127.0.0.1", "[::1]", "192.0.2.7"] {
+                assert!(authority.covers(&host(name)), "{name}");
+            }
+            for name in ["example", "other.example", "xapps.example", "localhost", "192.0.2.8"] {
+                assert!(!authority.covers(&host(name)), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn leaves_end_with_their_time() {
+        let authority = Authority::generate(&[host("localhost")]).unwrap();
+        let now = OffsetDateTime::now_utc();
+        let leaf = authority.issue(&[host("localhost")], now).unwrap();
+        assert!(authority.accepts(&host("localhost"), &leaf, leaf.renew_at));
+        assert!(authority.accepts(&host("localhost"), &leaf, now - Duration::hours(1)), "a clock behind");
+        assert!(!authority.accepts(&host("localhost"), &leaf, now + Duration::days(91)));
+        assert!(LEAF_VALIDITY + BACKDATED <= Duration::days(397));
+    }
+
+    #[test]
+    fn what_is_no_key_and_no_certificate_is_refused() {
+        let made = Authority::generate(&[host("localhost")]).unwrap();
+        let error = Authority::from_pem(made.certificate_pem(), "nonsense").unwrap_err().to_string();
+        assert!(error.contains("key"), "{error}");
+        let error = Authority::from_pem("nonsense", made.key_pem()).unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{error}");
+        let other = Authority::generate(&[host("localhost")]).unwrap();
+        let mixed = Authority::from_pem(made.certificate_pem(), other.key_pem()).unwrap();
+        assert!(!mixed.covers(&host("localhost")), "a key of another authority");
     }
 }

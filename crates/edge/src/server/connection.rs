@@ -27,6 +27,7 @@ use crate::{EdgeBody, HostName, Limits};
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: SocketAddr,
+    pub(super) is_h2: bool,
     /// The visitor's address as the apps read it.
     pub(super) forwarded_for: HeaderValue,
     /// The name in the TLS handshake, if there was one.
@@ -61,7 +62,7 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     let drain = Rc::clone(&worker.drain);
     let unread = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&unread)));
-    let connection = Rc::new(Connection { worker, peer, forwarded_for, sni, unread });
+    let connection = Rc::new(Connection { worker, peer, is_h2, forwarded_for, sni, unread });
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };

@@ -1,7 +1,8 @@
 //! Response bodies on their way out: an app's stream, the platform's, or a page.
 
+use std::cell::RefCell;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -71,10 +72,8 @@ pub(super) fn app(
     mut record: Record,
 ) -> Response<VisitorBody> {
     record.answered(response.status());
-    let patience = Patience::new(exchange.worker.shared.limits.response_body_idle);
     response.map(|body| {
-        let mut body = AppBody { body, patience, exchange: Some(exchange) };
-        body.settle();
+        let body = AppBody::new(body, exchange, !connection.is_h2);
         VisitorBody { source: Source::App(body), record: Some(record), _connection: Rc::clone(connection) }
     })
 }
@@ -102,7 +101,7 @@ impl Body for VisitorBody {
         match &self.source {
             Source::Page(bytes) => bytes.is_none(),
             Source::Platform(body) => body.is_end_stream(),
-            Source::App(body) => body.body.is_end_stream(),
+            Source::App(body) => body.is_end_stream(),
         }
     }
 
@@ -110,7 +109,7 @@ impl Body for VisitorBody {
         match &self.source {
             Source::Page(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Source::Platform(body) => body.size_hint(),
-            Source::App(body) => body.body.size_hint(),
+            Source::App(body) => body.size_hint(),
         }
     }
 }
@@ -140,20 +139,71 @@ impl Exchange {
     }
 }
 
+/// An app's response on its way.
 struct AppBody {
-    body: Incoming,
+    stream: Rc<RefCell<Stream>>,
+    /// Whether somebody looks after a visitor who takes nothing. On HTTP/1.1 the connection does that by itself; on HTTP/2 a
+    /// visitor can stop one stream by its window, and the connection sees nothing wrong.
+    watched: bool,
+}
+
+/// What is held for a response. Given up by its visitor, or by who watches it.
+struct Stream {
+    body: Option<Incoming>,
     patience: Patience,
-    /// Dropping it before the end closes the connection, and thereby cancels the request.
+    /// Dropping it before the end, together with the body, closes the connection and thereby cancels the request.
     exchange: Option<Exchange>,
+    /// Pieces that were taken.
+    taken: u64,
+    /// Whether it is the app that the visitor waits for.
+    awaits_app: bool,
 }
 
 impl AppBody {
+    fn new(body: Incoming, exchange: Exchange, watched: bool) -> Self {
+        let patience = Patience::new(exchange.worker.shared.limits.response_body_idle);
+        let mut stream = Stream { body: Some(body), patience, exchange: Some(exchange), taken: 0, awaits_app: true };
+        stream.settle();
+        Self { stream: Rc::new(RefCell::new(stream)), watched }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.patience.poll_frame(&mut self.body, cx);
+        let mut stream = self.stream.borrow_mut();
+        let polled = stream.poll(cx);
+        if !self.watched
+            && polled.is_ready()
+            && let Some(exchange) = &stream.exchange
+        {
+            // The rest of the response is still to come, so it is a large or a slow one.
+            self.watched = true;
+            spawn_local(watch(Rc::downgrade(&self.stream), exchange.worker.shared.limits.write_stall));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.borrow().body.as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.stream.borrow().body.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl Stream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err(BodyError::Stalled(Duration::ZERO))));
+        };
+        let polled = self.patience.poll_frame(body, cx);
+        self.awaits_app = polled.is_pending();
         match &polled {
             Poll::Pending => {}
             Poll::Ready(None) => self.end(),
-            Poll::Ready(Some(Ok(_))) => self.settle(),
+            Poll::Ready(Some(Ok(_))) => {
+                self.taken += 1;
+                self.settle();
+            }
             Poll::Ready(Some(Err(_))) => self.exchange = None,
         }
         polled
@@ -161,7 +211,7 @@ impl AppBody {
 
     /// Frees the place as soon as nothing more can come.
     fn settle(&mut self) {
-        if self.body.is_end_stream() {
+        if self.body.as_ref().is_some_and(Body::is_end_stream) {
             self.end();
         }
     }
@@ -169,6 +219,24 @@ impl AppBody {
     fn end(&mut self) {
         if let Some(exchange) = self.exchange.take() {
             exchange.end();
+        }
+    }
+}
+
+/// Gives up a response of which the visitor takes nothing for too long, though the app has more.
+async fn watch(stream: Weak<RefCell<Stream>>, limit: Duration) {
+    let taken = |stream: &Weak<RefCell<Stream>>| stream.upgrade().map(|stream| stream.borrow().taken);
+    while let Some(before) = taken(&stream) {
+        tokio::time::sleep(limit).await;
+        let Some(stream) = stream.upgrade() else { return };
+        let mut stream = stream.borrow_mut();
+        if stream.exchange.is_none() {
+            return;
+        }
+        if stream.taken == before && !stream.awaits_app {
+            tracing::debug!("a visitor who took nothing of a response was cut off");
+            (stream.body, stream.exchange) = (None, None);
+            return;
         }
     }
 }
