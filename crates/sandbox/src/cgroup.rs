@@ -8,8 +8,8 @@ use crate::spec::{Limits, Usage};
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
-/// The controllers that version 1 is used for, where it is there.
-const CONTROLLERS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+/// Mounts beside the controllers of version 1.
+const OTHERS: [&str; 2] = ["systemd", "unified"];
 
 /// The machine's layout, and our group in it.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct Cgroups {
     /// The name of the platform's group, as in `adaptable-1a2b3c4d`.
     group: String,
     /// Directories of version 1, with what each controls.
-    v1: Vec<(&'static str, PathBuf)>,
+    v1: Vec<(String, PathBuf)>,
     /// The directory of version 2: the whole of it, or its freezer alone beside version 1.
     v2: Option<PathBuf>,
 }
@@ -29,7 +29,14 @@ impl Cgroups {
         if root.join("cgroup.controllers").is_file() {
             return Self { group, v1: Vec::new(), v2: Some(root.to_owned()) };
         }
-        let v1 = CONTROLLERS.into_iter().map(|name| (name, root.join(name))).filter(|(_, path)| path.is_dir()).collect();
+        // All of them, not only those with limits: the runtime joins each, so each is to be cleaned up.
+        let v1 = fs::read_dir(root)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+            .filter(|(name, path)| !OTHERS.contains(&name.as_str()) && path.join("cgroup.procs").is_file())
+            .collect();
         let unified = root.join("unified");
         let v2 = unified.join("cgroup.procs").is_file().then_some(unified);
         Self { group, v1, v2 }
@@ -148,12 +155,14 @@ impl Group {
         format!("/{}/{}", self.cgroups.group, self.id)
     }
 
-    /// Puts the calling process, and all its children to come, into the group.
+    /// Puts the calling process, and all its children to come, into the group of version 2 beside version 1, which the runtime
+    /// does not know of. All others the runtime joins itself; the caller must not be in them, for when a creation fails the runtime
+    /// kills whoever is.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        for directory in self.directories() {
-            fs::write(directory.join("cgroup.procs"), "0")?;
+        match (self.cgroups.pure(), self.v2("cgroup.procs")) {
+            (false, Some(procs)) => fs::write(procs, "0"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The file by which all of it is frozen and thawed, opened for writing.

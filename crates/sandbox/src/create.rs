@@ -44,9 +44,11 @@ pub(crate) fn run(job: Job<'_>) -> ! {
         Ok(fd) => fs::File::from(fd),
         Err(_no_descriptor) => rootfs::quit(1),
     };
-    let outcome = match make(job) {
-        Ok(pid) => Report::Started(pid),
-        Err(error) => Report::Failed(chain(&*error)),
+    // A panic must not unwind into the launcher's loop, of which this process is a copy.
+    let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make(job))) {
+        Ok(Ok(pid)) => Report::Started(pid),
+        Ok(Err(error)) => Report::Failed(chain(&*error)),
+        Err(_panic) => Report::Failed("the making of the container panicked".to_owned()),
     };
     let bytes = serde_json::to_vec(&outcome).unwrap_or_default();
     let _launcher_gone = report.write_all(&bytes);

@@ -169,7 +169,8 @@ fn id_map(base: u32) -> io::Result<OwnedFd> {
         if nix::unistd::read(&ready, &mut byte)? != 1 {
             return Err(io::Error::other("no user namespace can be made"));
         }
-        let line = format!("0 {base} {ID_COUNT}\n");
+        // The second line is for the overlay itself: it makes its work directory as the user who mounts, who must have an id there.
+        let line = format!("0 {base} {ID_COUNT}\n{ID_COUNT} 0 1\n");
         fs::write(format!("/proc/{child}/uid_map"), &line)?;
         fs::write(format!("/proc/{child}/gid_map"), &line)?;
         Ok(OwnedFd::from(fs::File::open(format!("/proc/{child}/ns/user"))?))

@@ -1,5 +1,6 @@
 //! The description of a container in the words of the OCI runtime specification, which libcontainer takes.
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use crate::rootfs::Rootfs;
@@ -22,12 +23,17 @@ const BUILD_CAPABILITIES: [&str; 12] = [
     "CAP_NET_BIND_SERVICE",
 ];
 
+/// Descriptors that a process of a container may have open.
+const FILES: u64 = 65_536;
+
 /// `config.json` of a container.
 pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs, cgroup: &str) -> Value {
     let capabilities: &[&str] = match spec.profile {
         Profile::App => &[],
         Profile::Build => &BUILD_CAPABILITIES,
     };
+    // Raising a limit takes a right that not every machine gives to root.
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, most)| most.min(FILES));
     let ids = json!([{ "containerID": 0, "hostID": spec.id_base(), "size": ID_COUNT }]);
     let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     json!({
@@ -44,7 +50,10 @@ pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs, cgroup: &str) -> V
                 "bounding": capabilities, "effective": capabilities, "inheritable": [],
                 "permitted": capabilities, "ambient": []
             },
-            "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 65536, "hard": 65536 }, { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }],
+            "rlimits": [
+                { "type": "RLIMIT_NOFILE", "soft": files, "hard": files },
+                { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }
+            ],
             "noNewPrivileges": true
         },
         "mounts": mounts(rootfs),

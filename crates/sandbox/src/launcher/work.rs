@@ -21,7 +21,8 @@ pub(super) enum Work {
 
 /// Does it and reports. Runs in a process of its own.
 pub(super) fn run(places: &Places, work: Work, report: OwnedFd) -> ! {
-    let reply = match perform(places, work) {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| perform(places, work)));
+    let reply = match outcome.unwrap_or_else(|_panic| Err(io::Error::other("the work on a layer panicked"))) {
         Ok(reply) => reply,
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Reply::Refused(Refusal::NoRoom(format!("the disk is full: {error}"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Reply::Refused(Refusal::Missing(error.to_string())),
