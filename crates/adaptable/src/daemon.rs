@@ -57,6 +57,9 @@ async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Pl
     let mut log = Log::open(&data_dir.join("serve.log"))?;
     let mut child = spawn(data_dir, args, &log.file)?;
     let progress = Progress::new(printer);
+    if !printer.live() {
+        printer.note(&format!("starting the platform; its log: {}", log.path.display()));
+    }
     progress.say("starting", "the platform");
     let (began, lock) = (Instant::now(), Lock(data_dir));
     let answer = loop {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -81,6 +82,17 @@ fn every_command_says_what_it_does() {
     for command in Cli::command().get_subcommands() {
         let about = command.get_about().unwrap_or_default().to_string();
         assert!(about.len() > 10 && !about.ends_with('.'), "{}: {about:?}", command.get_name());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_strange_for_a_value(text in any::<String>()) {
+        // Refused or read, but never a panic; and what is read has a name that the platform takes.
+        let _ = (duration(&text).is_ok(), Since::parse(&text).is_ok());
+        if let Ok((name, value)) = variable(&text) {
+            prop_assert_eq!(format!("{name}={value}"), text);
+        }
     }
 }
 

@@ -61,23 +61,26 @@ pub(crate) fn clean(line: &str) -> String {
 
 /// The beginning of a line that fits into so many columns.
 pub(crate) fn clip(line: &str, columns: usize) -> String {
-    let mut width = 0;
+    let width = |c: char| c.width().unwrap_or(0);
+    if line.chars().map(width).sum::<usize>() <= columns {
+        return line.to_owned();
+    }
+    // The mark that something is missing takes a column itself.
+    let mut left = columns.saturating_sub(1);
     let mut clipped = String::new();
     for c in line.chars() {
-        width += c.width().unwrap_or(0);
-        if width > columns {
-            // The last character gives way to the mark that something is missing.
-            clipped.pop();
-            clipped.push('…');
-            return clipped;
-        }
+        let Some(rest) = left.checked_sub(width(c)) else { break };
+        left = rest;
         clipped.push(c);
     }
+    clipped.push('…');
     clipped
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -109,5 +112,20 @@ mod tests {
         assert_eq!(clip("abc", 3), "abc");
         assert_eq!(clip("abcd", 3), "ab…");
         assert_eq!(clip("日本語", 4), "日…");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_leaves_no_control_character(line in any::<String>(), escape in "\u{1b}[\\[\\]PX^_].{0,9}") {
+            let text = clean(&format!("{line}{escape}{line}"));
+            prop_assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+
+        #[test]
+        fn a_clipped_line_fits(line in "\\PC{0,40}", columns in 1_usize..30) {
+            let clipped = clip(&line, columns);
+            let width: usize = clipped.chars().map(|c| c.width().unwrap_or(0)).sum();
+            prop_assert!(width <= columns, "{clipped:?} in {columns}");
+        }
     }
 }

@@ -134,6 +134,7 @@ fn events_that_end_too_early_are_not_taken_for_success() {
     assert!(ran.stderr.contains("is cancelled"), "{ran:?}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_first_interrupt_cancels_the_deployment() {
     let server = Server::start();
