@@ -15,7 +15,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
+use tokio_rustls::TlsAcceptor;
 
 /// One request that the server saw.
 #[derive(Debug, Clone)]
@@ -24,8 +26,20 @@ pub(crate) struct Seen {
     pub line: String,
     /// The content type.
     pub kind: String,
+    /// The header with the token.
+    pub(crate) token: String,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// A server behind TLS, with a certificate authority of its own.
+pub(crate) struct Tls {
+    /// Its address.
+    pub(crate) url: String,
+    /// Its authority, in PEM.
+    pub(crate) authority: String,
+    /// The authority's fingerprint.
+    pub(crate) fingerprint: String,
 }
 
 /// One answer of the script.
@@ -48,16 +62,20 @@ enum Then {
     More,
 }
 
-/// Where the rest of an open answer goes.
-type More = Arc<Mutex<Option<Sender>>>;
+/// What was seen, what is to be answered, and where the rest of an open answer goes.
+#[derive(Clone, Default)]
+struct State {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    script: Arc<Mutex<VecDeque<Answer>>>,
+    more: Arc<Mutex<Option<Sender>>>,
+}
+
 type Sender = tokio::sync::mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 
 /// The platform's stand-in.
 pub(crate) struct Server {
     pub data: TempDir,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    script: Arc<Mutex<VecDeque<Answer>>>,
-    more: More,
+    state: State,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -66,24 +84,40 @@ impl Server {
     pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().expect("a data directory");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let server = Self { data, seen: Arc::default(), script: Arc::default(), more: More::default(), runtime: Some(runtime) };
-        server.listen();
+        let server = Self { data, state: State::default(), runtime: Some(runtime) };
+        let state = server.state.clone();
+        let inside = server.runtime.as_ref().expect("it runs").enter();
+        let listener = UnixListener::bind(server.data.path().join("adaptable.sock")).expect("the socket");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, state.clone()));
+            }
+        });
+        drop(inside);
         server
     }
 
-    fn listen(&self) {
-        let runtime = self.runtime.as_ref().expect("it runs");
-        let _inside = runtime.enter();
-        let listener = UnixListener::bind(self.data.path().join("adaptable.sock")).expect("the socket");
-        let (seen, script, more) = (Arc::clone(&self.seen), Arc::clone(&self.script), Arc::clone(&self.more));
+    /// A server that is reached by HTTPS, too.
+    pub(crate) fn start_tls() -> (Self, Tls) {
+        let server = Self::start();
+        std::fs::remove_file(server.data.path().join("adaptable.sock")).expect("only TLS is left");
+        let (acceptor, authority, fingerprint) = certificates();
+        let state = server.state.clone();
+        let runtime = server.runtime.as_ref().expect("it runs");
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let url = format!("https://localhost:{}", listener.local_addr().expect("its address").port());
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, script, more) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&more));
-                let service = service_fn(move |request| answer(request, Arc::clone(&seen), Arc::clone(&script), Arc::clone(&more)));
-                // A cut connection is part of the script.
-                tokio::spawn(async move { hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok() });
+                let (acceptor, state) = (acceptor.clone(), state.clone());
+                tokio::spawn(async move {
+                    // Who does not trust us goes away.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, state).await;
+                    }
+                });
             }
         });
+        (server, Tls { url, authority, fingerprint })
     }
 
     /// The next request has to begin so, and gets this.
@@ -103,26 +137,32 @@ impl Server {
 
     /// The rest of the open answer, and its end.
     pub(crate) fn finish(&self, rest: &str) {
-        let sender = self.more.lock().expect("no panic").take().expect("an answer is open");
+        let sender = self.state.more.lock().expect("no panic").take().expect("an answer is open");
         sender.blocking_send(Ok(Frame::data(Bytes::from(rest.to_owned())))).expect("somebody reads");
     }
 
     fn push(&self, line: &str, status: u16, body: String, then: Then) -> &Self {
-        self.script.lock().expect("no panic").push_back(Answer { expect: line.to_owned(), status, body, then });
+        self.state.script.lock().expect("no panic").push_back(Answer { expect: line.to_owned(), status, body, then });
         self
     }
 
     /// What came in.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no panic").clone()
+        self.state.seen.lock().expect("no panic").clone()
     }
 
     /// Runs the binary against this server, and checks that the whole script was used.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let ran = run(self.data.path(), arguments);
-        let left = self.script.lock().expect("no panic").len();
+        let left = self.state.script.lock().expect("no panic").len();
         assert_eq!(left, 0, "answers that nobody asked for; {ran:?}; seen: {:?}", self.seen());
         ran
+    }
+
+    /// Checks that the whole script was used.
+    pub(crate) fn is_done(&self) {
+        let left = self.state.script.lock().expect("no panic").len();
+        assert_eq!(left, 0, "answers that nobody asked for; seen: {:?}", self.seen());
     }
 }
 
@@ -134,18 +174,40 @@ impl Drop for Server {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    script: Arc<Mutex<VecDeque<Answer>>>,
-    more: More,
-) -> Result<Response<BoxBody<Bytes, std::io::Error>>, std::io::Error> {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, state: State) {
+    let service = service_fn(move |request| answer(request, state.clone()));
+    // A cut connection is part of the script.
+    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+}
+
+/// An acceptor for `localhost`, its authority in PEM, and that one's fingerprint.
+fn certificates() -> (TlsAcceptor, String, String) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let authority = params.self_signed(&key).expect("an authority");
+    let issuer = rcgen::Issuer::new(params, key);
+    let leaf_key = rcgen::KeyPair::generate().expect("a key");
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name").signed_by(&leaf_key, &issuer);
+    let private = rustls_pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.expect("a certificate").der().clone()], private)
+        .expect("they belong together");
+    (TlsAcceptor::from(Arc::new(config)), authority.pem(), api::client::fingerprint(authority.der()))
+}
+
+async fn answer(request: Request<Incoming>, state: State) -> Result<Response<BoxBody<Bytes, std::io::Error>>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let line = format!("{} {}", parts.method, parts.uri);
-    let kind = parts.headers.get("content-type").map(|kind| kind.to_str().expect("text").to_owned()).unwrap_or_default();
+    let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
+    let (kind, token) = (header("content-type"), header("authorization"));
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes().to_vec();
-    seen.lock().expect("no panic").push(Seen { line: line.clone(), kind, body });
-    let next = script.lock().expect("no panic").pop_front();
+    state.seen.lock().expect("no panic").push(Seen { line: line.clone(), kind, token, body });
+    let next = state.script.lock().expect("no panic").pop_front();
     let Some(next) = next else { return Ok(document(500, format!("{{\"not in the script\":{line:?}}}"))) };
     if line != next.expect {
         return Ok(document(500, format!("{{\"expected\":{:?},\"got\":{line:?}}}", next.expect)));
@@ -160,7 +222,7 @@ async fn answer(
                 sender.send(Err(std::io::Error::other("cut"))).await.ok();
             });
         } else {
-            *more.lock().expect("no panic") = Some(sender);
+            *state.more.lock().expect("no panic") = Some(sender);
         }
         let stream = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
         return Ok(Response::new(BodyExt::boxed(StreamBody::new(stream))));
