@@ -4,7 +4,7 @@ pub mod disk;
 pub mod error;
 pub mod explain;
 pub mod host;
-pub mod job;
+mod job;
 pub mod key;
 pub mod plan;
 pub mod procfile;
@@ -18,6 +18,7 @@ pub mod tree;
 
 pub use error::PlanError;
 pub use host::HostSettings;
+pub use job::{JobEnd, JobError};
 pub use plan::Plan;
 pub use recognise::plan;
 pub use run::{BuildError, BuildLimits, BuildLog, BuildRequest, Builder, Built};

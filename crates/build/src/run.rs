@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::disk;
 use crate::host::HostSettings;
-use crate::job::{EngineJobs, JobEnd, JobError, Jobs, layer_ref};
+use crate::job::{JobEnd, JobError, Jobs, layer_ref};
 use crate::plan::{Command, Plan, PyVersion, Template};
 use crate::stack::{Stack, Stacks};
 use crate::tree::{SourceTree, TreeError};
@@ -196,7 +196,7 @@ fn ended(end: &JobEnd, limits: &BuildLimits) -> String {
 
 /// Builds images. One per platform.
 pub struct Builder {
-    jobs: Arc<dyn Jobs>,
+    jobs: Jobs,
     layout: Arc<Layout>,
     stacks: Stacks,
     host: HostSettings,
@@ -233,14 +233,14 @@ struct Part {
 
 impl Builder {
     /// A builder over these parts of the platform.
-    pub fn new(jobs: Arc<dyn Jobs>, layout: Arc<Layout>, stacks: Stacks, host: HostSettings, limits: BuildLimits) -> Self {
-        Self { jobs, layout, stacks, host, limits, running: Semaphore::new(limits.at_once), packages: Mutex::new(()) }
+    pub fn new(engine: Arc<dyn Engine>, layout: Arc<Layout>, stacks: Stacks, host: HostSettings, limits: BuildLimits) -> Self {
+        Self { jobs: Jobs::new(engine), layout, stacks, host, limits, running: Semaphore::new(limits.at_once), packages: Mutex::new(()) }
     }
 
     /// A builder over an engine, with the image store of this data directory.
     pub fn open(data: &Path, engine: Arc<dyn Engine>, stacks: Stacks, host: HostSettings) -> Result<Self, LayoutError> {
         let layout = Arc::new(Layout::open(&data.join("images"))?);
-        Ok(Self::new(Arc::new(EngineJobs::new(engine)), layout, stacks, host, BuildLimits::default()))
+        Ok(Self::new(engine, layout, stacks, host, BuildLimits::default()))
     }
 
     /// The images.

@@ -1,7 +1,7 @@
 //! Writes the image of a build: its configuration, its manifest, its name in the index.
 
-use image::oci::{Config, Execution, History, Platform, RootFs};
 use image::ImageId;
+use image::oci::{Config, Execution, History, Platform, RootFs};
 
 use super::{Build, BuildError, Part};
 use crate::plan::APP_DIR;

@@ -43,7 +43,9 @@ fn job(host: &HostSettings) -> BTreeMap<String, String> {
 /// The environment of a step: the job's own, the app's variables for builds, what the step says itself.
 pub(super) fn step(host: &HostSettings, build_env: &BTreeMap<String, String>, step: &Step) -> Vec<(String, String)> {
     let mut env = job(host);
-    env.extend(build_env.iter().filter(|(name, _)| !FIXED.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())));
+    env.extend(
+        build_env.iter().filter(|(name, _)| !FIXED.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())),
+    );
     env.extend(step.env.clone());
     env.into_iter().collect()
 }

@@ -1,7 +1,6 @@
 //! A layer is taken when one of its key is finished, and made when not; half-made ones never look finished.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use image::layers::LayerBlob;
@@ -63,7 +62,7 @@ impl Build<'_> {
         let nonce: u64 = rand::random();
         let layer = LayerId::parse(&format!("{prefix}-{}-{nonce:016x}", &key.as_str()[..16]))?;
         self.pin.hold(Pinned::Layer(layer.clone()));
-        Ok(Partial { jobs: Arc::clone(&self.builder.jobs), layer, finished: false })
+        Ok(Partial { jobs: self.builder.jobs.clone(), layer, finished: false })
     }
 
     async fn pack(&self, layer: &LayerId) -> Result<LayerBlob, BuildError> {
@@ -77,7 +76,7 @@ impl Build<'_> {
 
 /// Deletes a layer when its build ends early. A crash leaves it without a record: collection finds it.
 pub(super) struct Partial {
-    jobs: Arc<dyn Jobs>,
+    jobs: Jobs,
     pub layer: LayerId,
     finished: bool,
 }
@@ -94,7 +93,7 @@ impl Drop for Partial {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (jobs, layer) = (Arc::clone(&self.jobs), self.layer.clone());
+        let (jobs, layer) = (self.jobs.clone(), self.layer.clone());
         runtime.spawn(async move {
             // A job that is being killed may still write; a second attempt finds it dead.
             for pause in [Duration::ZERO, Duration::from_secs(1)] {

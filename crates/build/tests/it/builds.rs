@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Seek as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use build::job::Jobs as _;
 use build::plan::{Command, Dependencies, Origin, Plan, PyVersion, PythonChoice, Start, Step, SystemPackages, Template};
-use build::run::{BuildError, BuildLimits, BuildLog, BuildRequest, Builder, Built};
+use build::run::{BuildError, BuildLog, BuildRequest, Builder, Built};
+use build::stack::Stacks;
 use build::tree::{MemoryTree, SourceTree as _};
-use engine::LayerRef;
-use image::{Digest, ImageRef, Layout, Lower};
+use engine::{ContainerId, ContainerSpec, Engine, LayerRef, Limits, Profile, Upper};
+use image::{Digest, ImageRef};
+use tokio::io::AsyncReadExt as _;
 
-use crate::chroot::ChrootJobs;
 use crate::machine;
 
 #[derive(Default)]
@@ -37,21 +38,18 @@ impl BuildLog for Log {
     }
 }
 
-/// A data directory with a builder over it.
-struct Bench {
-    dir: tempfile::TempDir,
+/// A builder over the real engine.
+pub(crate) struct Bench {
+    pub data: PathBuf,
+    pub engine: Arc<dyn Engine>,
     builder: Builder,
-    layout: Arc<Layout>,
 }
 
 impl Bench {
-    fn new() -> Self {
-        let (stacks, _) = machine::stacks();
-        let dir = tempfile::Builder::new().prefix("adaptable-build").tempdir_in("/var/tmp").unwrap();
-        let jobs = Arc::new(ChrootJobs { dir: dir.path().to_owned(), stacks: stacks.dir().to_owned() });
-        let layout = Arc::new(Layout::open(&dir.path().join("images")).unwrap());
-        let builder = Builder::new(jobs, Arc::clone(&layout), stacks, machine::host(), BuildLimits::default());
-        Self { dir, builder, layout }
+    pub(crate) fn new(data: &Path, engine: Arc<dyn Engine>) -> Self {
+        let stacks = Stacks::new(&machine::stack_dir());
+        let builder = Builder::open(data, Arc::clone(&engine), stacks, machine::host()).unwrap();
+        Self { data: data.to_owned(), engine, builder }
     }
 
     async fn build(&self, plan: &Plan, tree: &MemoryTree, name: &str, log: &Log) -> Result<Built, BuildError> {
@@ -78,38 +76,37 @@ impl Bench {
         built
     }
 
-    /// The layers' directories.
+    /// The layers' directories, whole or not.
     fn names(&self) -> Vec<String> {
-        let entries = self.dir.path().join("layers").read_dir().unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let entries = self.data.join("layers").read_dir().unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with('.')).collect()
     }
 
-    /// What a program prints that runs over an image's layers.
-    async fn run_over(&self, layers: &[LayerRef], args: &[&str]) -> String {
-        let jobs = ChrootJobs { dir: self.dir.path().to_owned(), stacks: machine::stack_dir() };
-        let mut text = String::new();
-        let job = build::job::Job {
-            slot: 0,
-            lowers: layers.iter().map(lower).collect(),
-            upper: image::LayerId::parse(&format!("scratch-{}", rand::random::<u32>())).unwrap(),
+    /// What a program prints that runs as an app over an image's layers.
+    async fn run_over(&self, built: &Built, args: &[&str]) -> String {
+        let spec = ContainerSpec {
+            id: ContainerId::parse(&format!("try-{}", rand::random::<u32>())).unwrap(),
+            slot: 3,
+            layers: built.layers.clone(),
+            upper: Upper::Memory { bytes: 64 << 20 },
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: vec![("PATH".to_owned(), "/opt/venv/bin:/usr/bin:/bin".to_owned())],
+            env: built.env.clone(),
             cwd: "/app".to_owned(),
-            files: Vec::new(),
-            caches: Vec::new(),
-            limits: build::job::JobLimits { memory: 0, cpu_weight: 0, pids: 0, time: Duration::MAX },
+            hostname: "try".to_owned(),
+            profile: Profile::App,
+            limits: Limits { memory_bytes: 256 << 20, cpu_millis: 1000, cpu_weight: 100, pids: 64 },
+            mounts: Vec::new(),
+            stdin: false,
         };
-        let mut line = |line: &str| text.push_str(line);
-        jobs.run(job, &mut line).await.unwrap();
-        println!("{args:?}: {text}");
-        text
-    }
-}
-
-fn lower(layer: &LayerRef) -> Lower {
-    match layer {
-        LayerRef::Stack(stack) => Lower::Stack(stack.to_string()),
-        LayerRef::Layer(layer) => Lower::Layer(image::LayerId::parse(layer.as_str()).unwrap()),
+        let mut container = self.engine.create(spec).await.unwrap();
+        let (mut out, mut err) = container.take_output().unwrap();
+        let (mut text, mut errors) = (String::new(), String::new());
+        let (first, second) = tokio::join!(out.read_to_string(&mut text), err.read_to_string(&mut errors));
+        first.and(second).unwrap();
+        container.exited().await;
+        println!("{args:?}: {text}{errors}");
+        text + &errors
     }
 }
 
@@ -166,9 +163,7 @@ fn flask_tree(text: &str) -> MemoryTree {
     MemoryTree::from_iter([("myapp.py", app.as_str()), ("requirements.txt", "flask\ngunicorn\n")])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_changed_line_installs_nothing_again() {
-    let bench = Bench::new();
+pub(crate) async fn a_changed_line_installs_nothing_again(bench: &Bench) {
     let plan = flask_plan();
     let (first_log, second_log) = (Log::default(), Log::default());
     let first = bench.build(&plan, &flask_tree("one"), "shop:1", &first_log).await.unwrap();
@@ -179,20 +174,18 @@ async fn a_changed_line_installs_nothing_again() {
     assert_eq!(first.layers[..2], second.layers[..2]);
     assert_ne!(first.layers[2], second.layers[2]);
     assert_eq!(first.layers.len(), 3);
-    assert!(bench.run_over(&first.layers, &["python", "-c", "import myapp; print(myapp.hello())"]).await.contains("one"));
-    assert!(bench.run_over(&second.layers, &["python", "-c", "import myapp; print(myapp.hello())"]).await.contains("two"));
+    assert!(bench.run_over(&first, &["python", "-c", "import myapp; print(myapp.hello())"]).await.contains("one"));
+    assert!(bench.run_over(&second, &["python", "-c", "import myapp; print(myapp.hello())"]).await.contains("two"));
     // Only the virtual environment is in the dependencies' layer.
     let LayerRef::Layer(dependencies) = &second.layers[1] else { panic!("a layer") };
-    let root = bench.dir.path().join("layers").join(dependencies.as_str()).join("fs");
-    let names = |dir: &std::path::Path| -> Vec<_> { dir.read_dir().unwrap().map(|e| e.unwrap().file_name()).collect() };
+    let root = bench.data.join("layers").join(dependencies.as_str()).join("fs");
+    let names = |dir: &Path| -> Vec<_> { dir.read_dir().unwrap().map(|e| e.unwrap().file_name()).collect() };
     assert_eq!(names(&root), ["opt"]);
     assert_eq!(names(&root.join("opt")), ["venv"]);
-    assert_eq!(bench.layout.images().unwrap().len(), 2);
+    assert_eq!(bench.builder.layout().images().unwrap().len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failed_installation_says_so_and_leaves_nothing() {
-    let bench = Bench::new();
+pub(crate) async fn a_failed_installation_says_so_and_leaves_nothing(bench: &Bench) {
     let tree = MemoryTree::from_iter([("requirements.txt", "flask==99.99\n")]);
     let log = Log::default();
     let error = bench.build(&flask_plan(), &tree, "shop:1", &log).await.unwrap_err();
@@ -200,7 +193,7 @@ async fn a_failed_installation_says_so_and_leaves_nothing() {
     assert!(error.is_users());
     let BuildError::Step { tail, .. } = error else { panic!("{error}") };
     assert!(tail.iter().any(|line| line.contains("99.99")), "{tail:?}");
-    assert_eq!(bench.layout.images().unwrap(), []);
+    assert_eq!(bench.builder.layout().images().unwrap(), []);
     // The source's layer is whole; nothing refers to it, so collection takes it.
     for _ in 0..100 {
         if bench.names().iter().all(|name| name.starts_with("src-")) {
@@ -213,9 +206,7 @@ async fn a_failed_installation_says_so_and_leaves_nothing() {
     assert!(bench.names().is_empty(), "{:?}", bench.names());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn packages_become_layers_and_are_found_again() {
-    let bench = Bench::new();
+pub(crate) async fn packages_become_layers_and_are_found_again(bench: &Bench) {
     let mut plan = flask_plan();
     plan.dependencies = Dependencies::default();
     // libpq5 is in the stack: no job for it.
@@ -223,7 +214,7 @@ async fn packages_become_layers_and_are_found_again() {
     let (first_log, second_log) = (Log::default(), Log::default());
     let first = bench.build(&plan, &flask_tree("one"), "shop:1", &first_log).await.unwrap();
     assert!(first_log.has("== install figlet"));
-    assert!(bench.run_over(&first.layers, &["figlet", "-I", "2"]).await.contains("figlet"));
+    assert!(bench.run_over(&first, &["figlet", "-I", "2"]).await.contains("figlet"));
     let second = bench.build(&plan, &flask_tree("two"), "shop:2", &second_log).await.unwrap();
     assert!(!second_log.has("install"), "{:?}", second_log.0);
     assert_eq!(first.layers[1], second.layers[1]);
