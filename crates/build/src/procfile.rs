@@ -43,7 +43,10 @@ impl Procfile {
             match name.to_ascii_lowercase().as_str() {
                 // As elsewhere, the last line of a type counts.
                 "web" => out.web = Some(command.to_owned()),
-                "release" => out.release = Some(command.to_owned()),
+                // Several are written where several things are to be done.
+                "release" => {
+                    out.release = Some(out.release.map_or_else(|| command.to_owned(), |before| format!("{before} && {command}")));
+                }
                 _ => out.others.push(name.to_owned()),
             }
         }
@@ -81,6 +84,11 @@ mod tests {
         assert_eq!(got.web.as_deref(), Some("gunicorn app:app --bind 0.0.0.0:$PORT"));
         assert_eq!(got.release.as_deref(), Some("flask db upgrade"));
         assert_eq!(got.others, ["worker"]);
+    }
+
+    #[test]
+    fn several_releases_are_done_in_order() {
+        assert_eq!(parse("release: a\nrelease: b\nweb: c").release.as_deref(), Some("a && b"));
     }
 
     #[test]

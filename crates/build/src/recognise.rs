@@ -74,6 +74,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         locked,
         python: python.version,
         added: chosen.added.clone(),
+        module_file: chosen.module_file.clone(),
         itself: itself(&manifest, &survey, &chosen, &own_commands),
         request,
     };

@@ -22,6 +22,8 @@ pub(crate) struct Install<'a> {
     pub(crate) python: PyVersion,
     /// Requirements the platform adds: a server.
     pub(crate) added: Vec<String>,
+    /// A module of ours to lay beside them.
+    pub(crate) module_file: Option<Generated>,
     /// The app itself, when it has to be installed as a project.
     pub(crate) itself: Option<Project>,
     pub(crate) request: &'a PlanRequest,
@@ -46,6 +48,11 @@ impl Install<'_> {
         }
         self.generated(&mut out);
         if self.locked { self.locked_steps(&mut out) } else { self.resolved_steps(&mut out) }
+        if let Some(file) = &self.module_file {
+            let target = format!("{VENV_DIR}/lib/python{}/site-packages/{}", self.python, file.name);
+            out.steps.push(step("name the application for the server", &["cp", &file.path(), &target]));
+            out.generated.push(file.clone());
+        }
         self.keys(&mut out);
         out
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::PlanError;
-use crate::plan::{Command, Origin, PlanRequest, Server, Start, Template};
+use crate::plan::{Command, Generated, Origin, PlanRequest, Server, Start, Template};
 use crate::procfile::Procfile;
 use crate::python::requirements::{Wanted, child};
 use crate::shell::{self, quote};
@@ -15,6 +15,9 @@ use super::kinds::Kind;
 use super::module::Place;
 use super::modules::Modules;
 use super::scripts::{self, Script};
+
+/// The name of a module of ours that a start command may name.
+const SERVED: &str = "adaptable_served";
 
 /// All that the choice of a start command depends on.
 pub(crate) struct Context<'a> {
@@ -38,6 +41,8 @@ pub(crate) struct Chosen {
     pub(crate) release: Option<Command>,
     /// Requirements to add.
     pub(crate) added: Vec<String>,
+    /// A module of ours to install beside the dependencies.
+    pub(crate) module_file: Option<Generated>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) django: Option<django::Project>,
     pub(crate) notes: Vec<String>,
@@ -52,6 +57,8 @@ struct Inferred {
     django: Option<django::Project>,
     /// Requirements besides the server.
     extra: Vec<String>,
+    /// A module of ours that the command names.
+    module_file: Option<Generated>,
     notes: Vec<String>,
 }
 
@@ -93,16 +100,18 @@ impl Context<'_> {
         }
         let template = inferred.as_ref().map_or(request.template.unwrap_or(Template::Python), |inferred| inferred.template);
         let mut django = None;
+        let mut module_file = None;
         if let Some(inferred) = inferred {
             django = inferred.django;
             if origin == Origin::Inferred {
                 notes.extend(inferred.notes);
                 added.extend(inferred.extra);
+                module_file = inferred.module_file;
             }
         }
         let env = self.environment(&command.line, template, &mut notes);
         let release = procfile.release.as_deref().map(|line| prepared(in_dir(line), "release", Origin::Procfile)).transpose()?;
-        Ok(Chosen { start: Start { command, origin, why, added_server }, template, release, added, env, django, notes })
+        Ok(Chosen { start: Start { command, origin, why, added_server }, template, release, added, module_file, env, django, notes })
     }
 
     fn procfile(&self) -> Result<(Procfile, String), PlanError> {
@@ -228,6 +237,7 @@ impl Context<'_> {
             template: Template::Python,
             django: None,
             extra: Vec::new(),
+            module_file: None,
             notes: Vec::new(),
         })
     }
@@ -262,7 +272,7 @@ impl Context<'_> {
         } else {
             script.line.clone()
         };
-        Inferred { line, why: script.why.clone(), template: script.template, django: None, extra: Vec::new(), notes: Vec::new() }
+        Inferred { line, why: script.why.clone(), template: script.template, django: None, extra: Vec::new(), module_file: None, notes: Vec::new() }
     }
 
     fn django(&self, project: django::Project) -> Inferred {
@@ -281,6 +291,7 @@ impl Context<'_> {
             notes: project.notes.clone(),
             django: Some(project),
             extra: Vec::new(),
+            module_file: None,
         }
     }
 
@@ -298,10 +309,12 @@ impl Context<'_> {
         let call = if entry.factory { "()" } else { "" };
         let target = format!("{module}:{}{call}", entry.name);
         let mut extra = Vec::new();
+        let mut module_file = None;
         let line = match entry.kind {
             Kind::Dash | Kind::Connexion => {
                 let attribute = if entry.kind == Kind::Dash { "server" } else { "app" };
-                let Some(line) = self.attribute_of(entry, attribute, &root, &module) else { return Err(self.nothing()) };
+                let Some((line, file)) = self.attribute_of(entry, attribute, &root, &module) else { return Err(self.nothing()) };
+                module_file = Some(file);
                 line
             }
             Kind::Flask => self.wsgi(&target, &root, &self.flask_workers(&mut extra)),
@@ -322,26 +335,20 @@ impl Context<'_> {
             template: entry.kind.template(),
             django: None,
             extra,
+            module_file,
             notes,
         })
     }
 
-    /// gunicorn takes names and calls, no attributes: Python makes the attribute a name first.
-    fn attribute_of(&self, entry: &Entry, attribute: &str, root: &str, module: &str) -> Option<String> {
-        let object = if entry.factory { format!("{}()", entry.name) } else { entry.name.clone() };
+    /// gunicorn takes names and calls, no attributes: a module of ours makes the attribute a name.
+    fn attribute_of(&self, entry: &Entry, attribute: &str, root: &str, module: &str) -> Option<(String, Generated)> {
         if !module.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.') {
             return None;
         }
-        // `--config` of gunicorn is Python, but a file; the loader below needs none.
-        let program = format!(
-            "import sys; sys.path.insert(0, ''); from {module} import {} as made; from types import ModuleType as M; \
-             served = M('served'); served.app = {}.{attribute}; sys.modules['served'] = served; \
-             from gunicorn.app.wsgiapp import run; sys.argv[0] = 'gunicorn'; run()",
-            entry.name,
-            object.replacen(&entry.name, "made", 1),
-        );
-        let line = format!("python -c {} --bind=0.0.0.0:$PORT --threads=4 served:app", quote(&program));
-        Some(self.in_dir(root, &line))
+        let call = if entry.factory { "()" } else { "" };
+        let contents = format!("from {module} import {} as made\n\napp = made{call}.{attribute}\n", entry.name);
+        let line = self.wsgi(&format!("{SERVED}:app"), root, "--threads=4");
+        Some((line, Generated { name: format!("{SERVED}.py"), contents }))
     }
 
     /// How many threads, or which worker: web sockets hold a thread each.

@@ -132,8 +132,10 @@ fn other_wsgi_frameworks() {
     check("flask\nwaitress", &[("m.py", FLASK)], "waitress-serve --host=0.0.0.0 --port=$PORT m:app");
     check("flask\nwaitress", &[("m.py", FACTORY)], "waitress-serve --host=0.0.0.0 --port=$PORT --call m:create_app");
     check("dash", &[("app.py", "import dash\napp = dash.Dash(__name__)\nserver = app.server\n")], &gunicorn("app:server"));
-    let dash = line(&[("app.py", "from dash import Dash\napp = Dash(__name__)\n"), ("requirements.txt", "dash")]);
-    assert!(dash.starts_with("python -c ") && dash.contains("from app import app as made") && dash.ends_with("served:app"), "{dash}");
+    let dash = plan_of(&[("app.py", "from dash import Dash\napp = Dash(__name__)\n"), ("requirements.txt", "dash")]);
+    assert_eq!(dash.start.command.line, gunicorn("adaptable_served:app"));
+    assert_eq!(generated(&dash, "adaptable_served.py"), "from app import app as made\n\napp = made.server\n");
+    assert_eq!(dash.start.added_server, Some(Server::Gunicorn));
     check("aiohttp", &[("m.py", "from aiohttp import web\napp = web.Application()\nif __name__ == '__main__':\n    web.run_app(app)\n")], "gunicorn --bind=0.0.0.0:$PORT --worker-class=aiohttp.GunicornWebWorker m:app");
 }
 
