@@ -2,6 +2,7 @@
 //!
 //! No test harness: the launcher must be forked while the process has one thread.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -52,6 +53,9 @@ fn main() -> ExitCode {
     for directory in ["layers", "cache"] {
         std::fs::create_dir_all(data.path().join(directory)).expect("made");
     }
+    // As in earnest: the directory is the platform's user's alone.
+    std::fs::set_permissions(data.path(), PermissionsExt::from_mode(0o700)).expect("changed");
+    std::os::unix::fs::chown(data.path(), Some(4711), Some(4711)).expect("changed");
     let launcher = Launcher::start(LauncherConfig::new(data.path(), stacks.path(), 0)).expect("a launcher");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut counts = (0, 0);

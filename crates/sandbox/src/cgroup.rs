@@ -103,6 +103,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// The container's name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.cgroups.tops().map(|top| top.join(&self.id))
     }
@@ -163,6 +168,12 @@ impl Group {
             (false, Some(procs)) => fs::write(procs, "0"),
             _ => Ok(()),
         }
+    }
+
+    /// The processes in it.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let procs = self.directories().next().and_then(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok());
+        procs.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// The file by which all of it is frozen and thawed, opened for writing.

@@ -3,12 +3,13 @@
 //! It is the first process of a process namespace of its own: when it ends, for whatever reason, the kernel ends every container.
 
 mod server;
+mod signals;
 mod work;
 
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cgroup::Cgroups;
 use crate::network::Network;
-use crate::rootfs::{Places, quit};
+use crate::rootfs::{Places, RUN, quit};
 
 /// What a launcher is told once, at its start.
 #[derive(Debug, Clone)]
@@ -115,6 +116,7 @@ impl Launcher {
 fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     prctl::set_name(c"adaptable-launch")?;
+    let socket = alone(socket)?;
     // Its own process group: a Ctrl-C is for the platform, which then stops this one in order.
     nix::unistd::setsid()?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
@@ -122,7 +124,9 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?;
     let tag = tag(&config.data_dir);
     let places = Places { data: config.data_dir.clone(), stacks: config.stack_dir.clone() };
-    fs::create_dir_all(places.run())?;
+    for directory in [Path::new(RUN), &places.data.join("layers"), &places.data.join("cache")] {
+        fs::create_dir_all(directory)?;
+    }
     work::sweep(&places)?;
     let cgroups = Cgroups::find(format!("adaptable-{tag}"));
     cgroups.prepare()?;
@@ -136,6 +140,23 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
         ca_bundle: config.ca_bundle.as_ref().and_then(|path| fs::read(path).ok()),
     };
     server::Server::new(shared, socket)?.serve()
+}
+
+/// Closes all that the platform had open, but for the socket and the standard descriptors: its ports and locks must not live on here.
+fn alone(socket: OwnedFd) -> io::Result<OwnedFd> {
+    let number = libc::c_uint::try_from(socket.as_raw_fd()).map_err(io::Error::other)?;
+    for (first, last) in [(3, number - 1), (number + 1, libc::c_uint::MAX)] {
+        if first > last {
+            continue;
+        }
+        #[expect(unsafe_code, reason = "a system call without a wrapper")]
+        // SAFETY: what owned these descriptors is a copy of the platform's memory that this process never touches again.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(socket)
 }
 
 /// A short name for a data directory, the same at each start: names of groups, devices and tables hold it.

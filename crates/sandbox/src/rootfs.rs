@@ -49,11 +49,11 @@ impl Places {
         self.data.join("cache").join(name)
     }
 
-    /// Where creators mount; empty for everybody else.
-    pub(crate) fn run(&self) -> PathBuf {
-        self.data.join("layers").join(".run")
-    }
 }
+
+/// Where creators mount, each in a mount namespace of its own; empty for everybody else. Every user can reach it, which the runtime
+/// needs: it acts as the container's root, who is nobody here and can't enter the data directory.
+pub(crate) const RUN: &str = "/run/adaptable";
 
 /// The root file system's directory, and what is to be mounted into it: source outside, place inside, read-only.
 pub(crate) struct Rootfs {
@@ -67,7 +67,7 @@ pub(crate) struct Rootfs {
 pub(crate) fn make(places: &Places, spec: &ContainerSpec) -> io::Result<Rootfs> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let run = places.run();
+    let run = PathBuf::from(RUN);
     let base = spec.id_base();
     let size = match spec.upper {
         Upper::Memory { bytes } => bytes,

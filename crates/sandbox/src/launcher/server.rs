@@ -16,6 +16,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Message, Question, Refusal, Reply, Request, receive, send};
 use crate::create::{self, Job, Report};
+use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
 use crate::network::{self, Network, Pool};
 use crate::rootfs::Places;
@@ -211,6 +212,7 @@ impl Server {
         let reply = match (self.running.get(id), Signal::try_from(signal)) {
             (Some(Running { pid: Some(pid), group, .. }), Ok(signal)) => {
                 group.thaw();
+                let signal = if signal == Signal::SIGTERM { signals::terminate(*pid, group) } else { signal };
                 match kill(Pid::from_raw(*pid), signal) {
                     Ok(()) => Reply::Done,
                     Err(_) => missing(id),
@@ -273,18 +275,24 @@ impl Server {
     }
 
     fn fork_creator(&mut self, question: u64, spec: ContainerSpec, number: u32) -> io::Result<()> {
+        // An earlier container of the same name may have left its group busy: it is used again.
+        self.leftovers.retain(|group| group.id() != spec.id.as_str());
         let group = self.shared.cgroups.create(spec.id.as_str(), &spec.limits)?;
         let (stdout, stdout_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (stdin_out, stdin) = if spec.stdin { Some(pipe2(OFlag::O_CLOEXEC)?) } else { None }.unzip();
         let (report, say) = pipe2(OFlag::O_CLOEXEC)?;
+        // So that a program may open /dev/stdout, as it may anywhere else.
+        for end in [&stdout_in, &stderr_in].into_iter().chain(&stdin_out) {
+            nix::unistd::fchown(end, Some(spec.id_base().into()), Some(spec.id_base().into()))?;
+        }
         let freezer = group.freezer();
         let running = Running { id: spec.id.clone(), number, group: group.clone(), pid: None };
         // SAFETY: this process has one thread.
         #[expect(unsafe_code, reason = "fork")]
         match unsafe { fork() }? {
             ForkResult::Child => {
-                SigSet::all().thread_unblock().unwrap_or(());
+                signals::plain();
                 create::run(Job {
                     spec: &spec,
                     places: &self.shared.places,
@@ -340,9 +348,11 @@ impl Server {
                 let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
                 self.answer(question, Reply::Created { address, freezer }, &fds)?;
                 match self.early.remove(&pid) {
-                    Some((code, signal)) => self.ended(&id, code, signal),
-                    None => Ok(()),
+                    Some((code, signal)) => self.ended(&id, code, signal)?,
+                    None if self.stopping.is_some() => self.kill_all(),
+                    None => {}
                 }
+                Ok(())
             }
             Report::Failed(why) => {
                 if let Some(running) = self.running.remove(&id) {

@@ -1,0 +1,300 @@
+//! What is left when a platform ends: nothing, whether it is killed, loses its launcher, or stops in order. Needs root and a C compiler.
+//!
+//! The platform is this program in another role, a process of its own, so that it can be killed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::conformance::{Subject, echo};
+use engine::local::LocalEngine;
+use engine::{Engine, LayerRef, StackId};
+use sandbox::{Launcher, LauncherConfig};
+use sha2::{Digest, Sha256};
+
+/// Says that this process is to be a platform, and with which data directory.
+const ROLE: &str = "ADAPTABLE_TEST_PLATFORM";
+/// A range of user ids that no other test uses.
+const SLOT: u16 = 4242;
+
+/// Starts a launcher and three containers, says where they are, and waits: for `stop` on its standard input, or for its end.
+fn platform(data: &Path) -> ExitCode {
+    // What a platform has open at that time must not live on in its launcher.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("bound").port();
+    let stacks = data.join("stacks");
+    let launcher = Launcher::start(LauncherConfig::new(data, &stacks, 0)).expect("a launcher");
+    drop(listener);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (engine, gone) = LocalEngine::start(launcher).expect("an engine");
+        let engine: Arc<dyn Engine> = Arc::new(engine);
+        let subject = Subject { engine: Arc::clone(&engine), layers: vec![LayerRef::Stack(StackId::parse("probe").expect("a name"))] };
+        let mut containers = Vec::new();
+        for words in ["listen 8080", "tree , listen 8080", "listen 8080"] {
+            let mut spec = subject.spec("crash", words);
+            spec.slot = SLOT;
+            let container = subject.create(spec).await;
+            echo(SocketAddr::new(container.address, 8080)).await;
+            containers.push(container);
+        }
+        if let Some(freezer) = &containers[2].freezer {
+            freezer.freeze().expect("frozen");
+        }
+        println!("{port} {} {}", containers[0].address, containers[1].address);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            if std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
+                let _late = stop.send(());
+            }
+            std::thread::sleep(Duration::from_secs(60));
+        });
+        tokio::select! {
+            _ = stopped => {
+                engine.shutdown().await;
+                println!("stopped");
+            }
+            () = gone => println!("the launcher is gone"),
+        }
+    });
+    runtime.shutdown_background();
+    ExitCode::SUCCESS
+}
+
+/// A platform that runs.
+struct Platform {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+    port: u16,
+    addresses: Vec<IpAddr>,
+}
+
+impl Platform {
+    fn start(data: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .env(ROLE, data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a platform");
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        let mut words = line.split_whitespace();
+        let port = words.next().and_then(|word| word.parse().ok()).expect("a port");
+        let addresses = words.map(|word| word.parse().expect("an address")).collect();
+        Self { child, output, port, addresses }
+    }
+
+    fn answers(&self) {
+        for address in &self.addresses {
+            let mut stream = TcpStream::connect((*address, 8080)).expect("connected");
+            stream.write_all(b"hello").expect("sent");
+            let mut buffer = [0; 5];
+            stream.read_exact(&mut buffer).expect("answered");
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited for");
+    }
+
+    /// The launcher: the platform's only child.
+    fn launcher(&self) -> i32 {
+        let tasks = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let text = std::fs::read_to_string(tasks).expect("children");
+        text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a child")
+    }
+
+    /// What it says next; it must end after that.
+    fn last_words(mut self) -> String {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).expect("its output");
+        self.child.wait().expect("waited for");
+        text
+    }
+}
+
+/// The platform's name in groups, devices and tables.
+fn tag(data: &Path) -> String {
+    let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Everything on this machine that a platform with this data directory has made.
+fn traces(data: &Path, swept_at_next_start: bool) -> Vec<String> {
+    let mut found = processes();
+    let tag = tag(data);
+    for (what, text) in [
+        ("mount", std::fs::read_to_string("/proc/self/mountinfo").expect("mounts")),
+        ("device", std::fs::read_to_string("/proc/net/dev").expect("devices")),
+    ] {
+        let marks = [data.to_str().expect("text").to_owned(), format!("ad{}-", &tag[..4])];
+        found.extend(text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).map(|line| format!("{what}: {line}")));
+    }
+    if !swept_at_next_start {
+        let tables = Command::new("nft").args(["list", "tables"]).output().expect("nft");
+        let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
+        found.extend(tables.lines().filter(|line| line.contains(&tag)).map(str::to_owned));
+        let groups = Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-name", &format!("*{tag}*")]).output().expect("find");
+        found.extend(String::from_utf8_lossy(&groups.stdout).lines().map(|line| format!("group: {line}")));
+    }
+    found
+}
+
+/// Processes of containers of these tests.
+fn processes() -> Vec<String> {
+    let first = 1_000_000_000 + u32::from(SLOT) * 65_536;
+    let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+    entries
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok())
+        .filter(|status| {
+            let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse::<u32>().ok());
+            uid.is_some_and(|uid| (first..first + 65_536).contains(&uid))
+        })
+        .map(|status| status.lines().take(6).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// Waits until nothing is left.
+fn clean(data: &Path, swept_at_next_start: bool) {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let traces = traces(data, swept_at_next_start);
+        if traces.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "left behind: {traces:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn a_killed_platform_leaves_nothing(data: &Path) {
+    for round in 0..5_u64 {
+        let platform = Platform::start(data);
+        assert!(!processes().is_empty(), "there is something to look for");
+        platform.answers();
+        std::thread::sleep(Duration::from_millis(round * 7));
+        platform.kill();
+        clean(data, true);
+    }
+    stopped_in_order(data);
+}
+
+/// What needs no life of its own may stay until the next start, which sweeps it, or the next orderly end.
+fn stopped_in_order(data: &Path) {
+    let mut platform = Platform::start(data);
+    writeln!(platform.child.stdin.as_ref().expect("its input"), "stop").expect("told");
+    let _input = platform.child.stdin.take();
+    assert_eq!(platform.last_words(), "stopped\n");
+    clean(data, false);
+}
+
+fn a_platform_is_started_again_at_once(data: &Path) {
+    let mut platform = Platform::start(data);
+    for _ in 0..5 {
+        platform.kill();
+        platform = Platform::start(data);
+        platform.answers();
+    }
+    platform.kill();
+    stopped_in_order(data);
+}
+
+fn a_platform_hears_of_its_launchers_end(data: &Path) {
+    let platform = Platform::start(data);
+    let launcher = nix::unistd::Pid::from_raw(platform.launcher());
+    nix::sys::signal::kill(launcher, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert_eq!(platform.last_words(), "the launcher is gone\n");
+    clean(data, true);
+    stopped_in_order(data);
+}
+
+fn a_launcher_keeps_nothing_of_the_platforms_open(data: &Path) {
+    let platform = Platform::start(data);
+    TcpListener::bind(("127.0.0.1", platform.port)).expect("the port is free: nobody else has the listener");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", platform.launcher())).expect("descriptors").count();
+    assert!(open < 20, "{open} descriptors");
+    platform.kill();
+    stopped_in_order(data);
+}
+
+fn several_platforms_are_in_nobodys_way(data: &Path) {
+    let others: Vec<PathBuf> = (0..3).map(|number| data.join(format!("other{number}"))).collect();
+    let platforms: Vec<Platform> = others
+        .iter()
+        .map(|other| {
+            prepare(other);
+            Platform::start(other)
+        })
+        .collect();
+    let addresses: BTreeSet<IpAddr> = platforms.iter().flat_map(|platform| platform.addresses.clone()).collect();
+    assert_eq!(addresses.len(), 6);
+    let mut platforms = platforms.into_iter();
+    let first = platforms.next().expect("a platform");
+    first.answers();
+    first.kill();
+    for platform in platforms {
+        platform.answers();
+        platform.kill();
+    }
+    for other in &others {
+        stopped_in_order(other);
+    }
+}
+
+type Test = fn(&Path);
+
+const TESTS: &[(&str, Test)] = &[
+    ("a_killed_platform_leaves_nothing", a_killed_platform_leaves_nothing),
+    ("a_platform_is_started_again_at_once", a_platform_is_started_again_at_once),
+    ("a_platform_hears_of_its_launchers_end", a_platform_hears_of_its_launchers_end),
+    ("a_launcher_keeps_nothing_of_the_platforms_open", a_launcher_keeps_nothing_of_the_platforms_open),
+    ("several_platforms_are_in_nobodys_way", several_platforms_are_in_nobodys_way),
+];
+
+/// Fills a data directory, with a base system of one program.
+fn prepare(data: &Path) {
+    let root = data.join("stacks/probe/fs");
+    for directory in ["dev", "etc/ssl/certs", "proc", "sys", "tmp"] {
+        std::fs::create_dir_all(root.join(directory)).expect("made");
+    }
+    for directory in ["layers", "cache"] {
+        std::fs::create_dir_all(data.join(directory)).expect("made");
+    }
+    // As in earnest: the directory is the platform's user's alone.
+    std::fs::set_permissions(data, PermissionsExt::from_mode(0o700)).expect("changed");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c");
+    let status = Command::new("gcc").args(["-static", "-O1", "-o"]).arg(root.join("probe")).arg(source).status().expect("gcc");
+    assert!(status.success(), "the program is compiled");
+}
+
+fn main() -> ExitCode {
+    if let Some(data) = std::env::var_os(ROLE) {
+        return platform(Path::new(&data));
+    }
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if std::env::args().any(|argument| argument == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in TESTS.iter().filter(|(name, _)| filter.as_deref().is_none_or(|filter| name.contains(filter))) {
+        let data = tempfile::tempdir().expect("a data directory");
+        prepare(data.path());
+        let begun = Instant::now();
+        let ok = std::panic::catch_unwind(|| test(data.path())).is_ok();
+        println!("test {name} ... {} ({} ms)", if ok { "ok" } else { "FAILED" }, begun.elapsed().as_millis());
+        if ok { passed += 1 } else { failed += 1 }
+    }
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out\n");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
