@@ -135,7 +135,7 @@ fn serve(context: &Context, args: &crate::cli::ServeArgs) -> Result<(), Failure>
         return Err(Failure::needs_root("serve"));
     }
     let config = config::resolve(args, context.data_dir(), &variable)?;
-    Err(Failure::local(format!("this build can not serve {} yet", config.data_dir.display()), ""))
+    crate::serve::run(&config).map_err(Failure::Error)
 }
 
 #[cfg(not(target_os = "linux"))]

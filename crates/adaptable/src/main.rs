@@ -11,6 +11,8 @@ mod login;
 mod printer;
 mod progress;
 mod reach;
+#[cfg(target_os = "linux")]
+mod serve;
 mod upload;
 #[cfg(target_os = "linux")]
 mod visit;

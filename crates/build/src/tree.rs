@@ -153,7 +153,7 @@ fn list(dir: &Path, prefix: &str, depth: usize, out: &mut Vec<Entry>) -> Result<
         // Never follows a symlink: what it names is found again under its own name, or lies outside.
         let kind = entry.file_type().map_err(io)?;
         if kind.is_dir() {
-            if !is_foreign(&entry.path(), OsStr::new(name)) {
+            if !is_foreign_directory(&entry.path(), OsStr::new(name)) {
                 directories.push((entry.path(), path));
             }
         } else if kind.is_file() || kind.is_symlink() {
@@ -170,8 +170,15 @@ fn list(dir: &Path, prefix: &str, depth: usize, out: &mut Vec<Entry>) -> Result<
     Ok(())
 }
 
-fn is_foreign(path: &Path, name: &OsStr) -> bool {
+fn is_foreign_directory(path: &Path, name: &OsStr) -> bool {
     FOREIGN.iter().any(|foreign| name == *foreign) || path.join("pyvenv.cfg").is_file()
+}
+
+/// Whether a file lies in a directory that holds nothing of the app's own source, for trees that are not listed here.
+pub fn is_foreign(path: &str) -> bool {
+    let mut parts = path.split('/');
+    parts.next_back();
+    parts.any(|part| FOREIGN.contains(&part))
 }
 
 /// A tree in memory, for tests and for callers that hold the files already.

@@ -1,1 +1,251 @@
 //! The use cases (deploy, roll back, pause ...), reconciliation and garbage collection.
+//!
+//! The store says what should be; this crate makes it so through the engine and the edge, and tells what is. It knows no HTTP and
+//! not which engine it drives. A [`Control`] is the platform's inside: `web` calls it, `serve` makes it.
+
+mod apps;
+mod backoff;
+mod clock;
+mod construction;
+mod deploy;
+mod doctor;
+mod documents;
+mod error;
+mod garbage;
+mod instance;
+mod linefile;
+mod logs;
+mod output;
+mod pipeline;
+mod progress;
+mod push;
+mod registry;
+mod routes;
+mod runtime;
+mod settings;
+mod spec;
+mod tokens;
+mod uploads;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use edge::{Activate, AppHandle, AppSettings, AppStatus, EdgeHandle, HostName};
+use engine::Engine;
+use store::{App, Store};
+use tokio::sync::{Mutex, Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{from_store, internal};
+use crate::output::AppLog;
+use crate::registry::{Entry, Registry};
+use crate::runtime::{Command, Live, Runtime, RuntimeParts};
+use crate::spec::Specs;
+use crate::uploads::Uploads;
+
+pub use error::Result;
+pub use logs::Lines;
+pub use routes::Urls;
+pub use tokens::{Access, Who, may};
+
+/// What a platform is told once, at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Where visitors find the platform and its apps.
+    pub urls: Urls,
+    /// The platform's own host names.
+    pub platform_hosts: Vec<HostName>,
+    /// Where it listens, for `platform`.
+    pub http: String,
+    /// Where it listens, for `platform`.
+    pub https: String,
+    /// How long an app may be quiet before it sleeps.
+    pub idle_timeout: Duration,
+    /// The most that is kept of one app's log, in bytes.
+    pub log_bytes: u64,
+    /// Free space below which no deployment begins, in bytes.
+    pub disk_reserve: u64,
+    /// The platform's own authority: its certificate.
+    pub authority_pem: String,
+}
+
+/// The crates that a control drives.
+#[derive(Debug)]
+pub struct Parts {
+    /// The platform's state.
+    pub store: Store,
+    /// Where containers run.
+    pub engine: Arc<dyn Engine>,
+    /// The edge's routes.
+    pub edge: EdgeHandle,
+    /// Makes images.
+    pub builder: build::Builder,
+    /// The git remote.
+    pub git: source::git::Remote,
+}
+
+/// The platform's inside; clones share it.
+#[derive(Debug, Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    store: Store,
+    engine: Arc<dyn Engine>,
+    edge: EdgeHandle,
+    builder: build::Builder,
+    git: source::git::Remote,
+    registry: Arc<Registry>,
+    uploads: Uploads,
+    /// Held while an app is created.
+    creation: Mutex<()>,
+    /// Wakes the collection of garbage.
+    garbage: Notify,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    serial: AtomicU64,
+    started_at: i64,
+}
+
+impl Inner {
+    /// A number that this platform has not given before.
+    fn serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Control {
+    /// Makes the inside from the store: every app has its task and its route afterwards, and what was interrupted has ended.
+    ///
+    /// Must be called within a runtime.
+    pub fn start(config: Config, parts: Parts) -> Result<Self> {
+        let Parts { store, engine, edge, builder, git } = parts;
+        let uploads =
+            Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
+        let inner = Inner {
+            config,
+            store,
+            engine,
+            edge,
+            builder,
+            git,
+            registry: Arc::new(Registry::default()),
+            uploads,
+            creation: Mutex::new(()),
+            garbage: Notify::new(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            serial: AtomicU64::new(1),
+            started_at: clock::now(),
+        };
+        let control = Self { inner: Arc::new(inner) };
+        for app in control.inner.store.read_now(|tx| tx.apps()).map_err(from_store)? {
+            let live = match app.live {
+                Some(number) => control.inner.store.read_now(|tx| tx.revision(app.id, number)).map_err(from_store)?,
+                None => None,
+            };
+            let live = live.map(|revision| Live { number: revision.number, spec: Arc::new(revision.spec) });
+            control.adopt(&app, live)?;
+        }
+        control.end_interrupted()?;
+        control.publish_routes();
+        control.inner.tasks.spawn(control.clone().collect_forever());
+        Ok(control)
+    }
+
+    /// What the edge asks for instances.
+    pub fn activate(&self) -> Arc<dyn Activate> {
+        Arc::clone(&self.inner.registry) as Arc<dyn Activate>
+    }
+
+    /// The certificate of the platform's own authority.
+    pub fn authority_pem(&self) -> &str {
+        &self.inner.config.authority_pem
+    }
+
+    /// Who answers.
+    pub fn platform(&self) -> api::Platform {
+        let config = &self.inner.config;
+        let app_url = match config.urls.https_port {
+            443 => format!("https://NAME.{}", config.urls.domain),
+            port => format!("https://NAME.{}:{port}", config.urls.domain),
+        };
+        api::Platform {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            domain: config.urls.domain.clone(),
+            url: config.urls.platform(),
+            app_url,
+            http: config.http.clone(),
+            https: config.https.clone(),
+            pid: std::process::id(),
+            data_dir: config.data_dir.display().to_string(),
+            started_at: clock::timestamp(self.inner.started_at),
+            own_ca: true,
+        }
+    }
+
+    /// Gives an app of the store its task, its log and its entry at the edge.
+    pub(crate) fn adopt(&self, app: &App, live: Option<Live>) -> Result<Arc<Entry>> {
+        let config = &self.inner.config;
+        let specs = Arc::new(Specs {
+            app: app.name.clone(),
+            slot: app.slot,
+            hostname: config.urls.hostname(&app.name),
+            https_port: config.urls.https_port,
+            idle_default: config.idle_timeout,
+            counter: AtomicU64::new(0),
+            images: std::sync::Mutex::default(),
+        });
+        let directory = config.data_dir.join("logs").join(app.name.as_str());
+        let log = AppLog::open(&directory, config.log_bytes).map_err(|error| internal("open the app's log", &error))?;
+        let edge_settings = live.as_ref().map_or_else(AppSettings::default, |live| specs.edge_settings(&live.spec));
+        let handle = AppHandle::new(app.name.as_str(), edge_settings, AppStatus::NoRevision);
+        let (mailbox, receiver) = mpsc::unbounded_channel();
+        let entry = Arc::new(Entry {
+            id: app.id,
+            name: app.name.clone(),
+            specs: Arc::clone(&specs),
+            handle: Arc::clone(&handle),
+            log: log.clone(),
+            directory,
+            mailbox: mailbox.clone(),
+            queue: deploy::Queue::default(),
+            settings: Mutex::new(()),
+        });
+        let parts = RuntimeParts {
+            app: app.name.clone(),
+            specs,
+            engine: Arc::clone(&self.inner.engine),
+            handle,
+            log,
+            live,
+            paused: app.paused,
+        };
+        drop(Runtime::spawn(parts, (mailbox, receiver)));
+        let _begins = entry.mailbox.send(Command::Check);
+        self.inner.registry.insert(Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    /// Ends deployments and instances; nothing runs afterwards. Visitors are no longer served when this is called.
+    pub async fn stop(&self) {
+        self.inner.stopping.cancel();
+        self.inner.garbage.notify_one();
+        self.inner.git.close().await;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        let ends = self.inner.registry.all().into_iter().map(|entry| async move {
+            apps::ask(&entry, Command::End).await;
+            entry.log.close();
+        });
+        futures_util::future::join_all(ends).await;
+    }
+}

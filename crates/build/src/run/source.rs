@@ -82,7 +82,7 @@ fn worth_compiling(entries: &[Entry]) -> bool {
 /// Compiles the source. Checked by hash: it stays right whatever becomes of times, and when the app changes its own source.
 fn compile(version: &str) -> Step {
     let python = format!("/usr/bin/python{version}");
-    let args = [&python, "-I", "-m", "compileall", "-q", "-q", "-j", "0", "--invalidation-mode", "checked-hash", APP_DIR];
+    let args = [python.as_str(), "-I", "-m", "compileall", "-q", "-q", "-j", "0", "--invalidation-mode", "checked-hash", APP_DIR];
     Step {
         name: "compile bytecode".to_owned(),
         args: args.map(str::to_owned).to_vec(),

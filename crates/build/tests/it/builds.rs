@@ -1,128 +1,15 @@
 //! Whole builds: from a plan to an image, and again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Seek as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use build::plan::{Command, Dependencies, Origin, Plan, PyVersion, PythonChoice, Start, Step, SystemPackages, Template};
-use build::run::{BuildError, BuildLog, BuildRequest, Builder, Built};
-use build::stack::Stacks;
-use build::tree::{MemoryTree, SourceTree as _};
-use engine::{ContainerId, ContainerSpec, Engine, LayerRef, Limits, Profile, Upper};
-use image::{Digest, ImageRef};
-use tokio::io::AsyncReadExt as _;
+use build::run::{BuildError, BuildLimits};
+use build::tree::MemoryTree;
+use engine::LayerRef;
 
-use crate::machine;
-
-#[derive(Default)]
-struct Log(Mutex<Vec<String>>);
-
-impl Log {
-    fn has(&self, text: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|line| line.contains(text))
-    }
-}
-
-impl BuildLog for Log {
-    fn activity(&self, name: &str) {
-        println!("== {name}");
-        self.0.lock().unwrap().push(format!("== {name}"));
-    }
-
-    fn line(&self, line: &str) {
-        println!("   {line}");
-        self.0.lock().unwrap().push(line.to_owned());
-    }
-}
-
-/// A builder over the real engine.
-pub(crate) struct Bench {
-    pub data: PathBuf,
-    pub engine: Arc<dyn Engine>,
-    builder: Builder,
-}
-
-impl Bench {
-    pub(crate) fn new(data: &Path, engine: Arc<dyn Engine>) -> Self {
-        let stacks = Stacks::new(&machine::stack_dir());
-        let builder = Builder::open(data, Arc::clone(&engine), stacks, machine::host()).unwrap();
-        Self { data: data.to_owned(), engine, builder }
-    }
-
-    async fn build(&self, plan: &Plan, tree: &MemoryTree, name: &str, log: &Log) -> Result<Built, BuildError> {
-        let source = tar_of(tree);
-        let digest = Digest::of(&std::io::read_to_string(&source).unwrap().into_bytes()).hex();
-        let mut source = source;
-        source.rewind().unwrap();
-        let name = ImageRef::parse(name).unwrap();
-        let build_env = BTreeMap::new();
-        let request = BuildRequest {
-            app: "shop",
-            slot: 0,
-            plan,
-            tree,
-            source,
-            source_digest: &digest,
-            build_env: &build_env,
-            name: &name,
-            labels: BTreeMap::new(),
-        };
-        let begun = Instant::now();
-        let built = self.builder.build(&request, log).await;
-        println!("-- {name} in {:?}", begun.elapsed());
-        built
-    }
-
-    /// The layers' directories, whole or not.
-    fn names(&self) -> Vec<String> {
-        let entries = self.data.join("layers").read_dir().unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| !name.starts_with('.')).collect()
-    }
-
-    /// What a program prints that runs as an app over an image's layers.
-    async fn run_over(&self, built: &Built, args: &[&str]) -> String {
-        let spec = ContainerSpec {
-            id: ContainerId::parse(&format!("try-{}", rand::random::<u32>())).unwrap(),
-            slot: 3,
-            layers: built.layers.clone(),
-            upper: Upper::Memory { bytes: 64 << 20 },
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: built.env.clone(),
-            cwd: "/app".to_owned(),
-            hostname: "try".to_owned(),
-            profile: Profile::App,
-            limits: Limits { memory_bytes: 256 << 20, cpu_millis: 1000, cpu_weight: 100, pids: 64 },
-            mounts: Vec::new(),
-            stdin: false,
-        };
-        let mut container = self.engine.create(spec).await.unwrap();
-        let (mut out, mut err) = container.take_output().unwrap();
-        let (mut text, mut errors) = (String::new(), String::new());
-        let (first, second) = tokio::join!(out.read_to_string(&mut text), err.read_to_string(&mut errors));
-        first.and(second).unwrap();
-        container.exited().await;
-        println!("{args:?}: {text}{errors}");
-        text + &errors
-    }
-}
-
-fn tar_of(tree: &MemoryTree) -> File {
-    let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
-    for entry in tree.entries() {
-        let bytes = tree.read(&entry.path, u64::MAX).unwrap();
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        builder.append_data(&mut header, &entry.path, bytes.as_slice()).unwrap();
-    }
-    let mut file = builder.into_inner().unwrap();
-    file.rewind().unwrap();
-    file
-}
+use crate::bench::{Bench, Log, SECRET};
 
 fn step(name: &str, args: &[&str]) -> Step {
     Step { name: name.to_owned(), args: args.iter().map(|&arg| arg.to_owned()).collect(), env: BTreeMap::new(), fatal: true }
@@ -218,4 +105,129 @@ pub(crate) async fn packages_become_layers_and_are_found_again(bench: &Bench) {
     let second = bench.build(&plan, &flask_tree("two"), "shop:2", &second_log).await.unwrap();
     assert!(!second_log.has("install"), "{:?}", second_log.0);
     assert_eq!(first.layers[1], second.layers[1]);
+}
+
+/// The workspace's examples, from the planner's plan to an answer.
+pub(crate) async fn the_examples_answer(bench: &Bench) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for (number, name) in ["flask", "fastapi", "django"].into_iter().enumerate() {
+        let log = Log::default();
+        let (_, built) = bench.build_dir(&examples.join(name), &format!("shop:{}", number + 1), &log).await;
+        let (text, took) = bench.answer(&built).await;
+        println!("{name} answered after {took:?}: {text}");
+        assert!(text.starts_with("HTTP/1.") && text.contains(" 200 ") && text.contains("Hello"), "{name}: {text}");
+    }
+}
+
+/// Other people's tools read the image and find every layer whole.
+pub(crate) async fn skopeo_and_umoci_take_the_image(bench: &Bench) {
+    let built = bench.build(&flask_plan(), &flask_tree("one"), "shop:1", &Log::default()).await.unwrap();
+    let images = bench.data.join("images");
+    let target = bench.data.join("elsewhere");
+    let copied = std::process::Command::new("skopeo")
+        .args([
+            "copy",
+            "--insecure-policy",
+            &format!("oci:{}:shop:1", images.display()),
+            &format!("oci:{}:shop", target.display()),
+        ])
+        .output()
+        .unwrap();
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    let bundle = bench.data.join("bundle");
+    let unpacked = std::process::Command::new("umoci")
+        .args(["unpack", "--image", &format!("{}:shop", target.display())])
+        .arg(&bundle)
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    let root = bundle.join("rootfs");
+    assert!(root.join("app/myapp.py").is_file() && root.join("opt/venv/bin/gunicorn").is_file());
+    let output = std::process::Command::new("chroot")
+        .arg(&root)
+        .args(["/opt/venv/bin/python", "-c", "import sys; sys.path.insert(0, '/app'); import myapp; print(myapp.hello())"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "one", "{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = bench.builder.layout().manifest(&built.image).unwrap();
+    assert_eq!(manifest.layers.len(), built.layers.len());
+}
+
+/// A dropped build kills its job with all its processes, and deletes what it made.
+pub(crate) async fn a_cancelled_build_ends_with_all_its_processes(bench: &Bench) {
+    let mut plan = flask_plan();
+    plan.dependencies.steps = vec![step("sleep", &["sh", "-c", "sleep 4321 & echo begun; sleep 4321"])];
+    let log = Log::default();
+    let tree = flask_tree("one");
+    tokio::select! {
+        built = bench.build(&plan, &tree, "shop:1", &log) => panic!("{built:?}"),
+        () = until(|| log.has("begun")) => {}
+    }
+    until(|| !processes().contains("sleep 4321")).await;
+    until(|| bench.names().iter().all(|name| name.starts_with("src-"))).await;
+}
+
+/// A job that wants too much memory or time is killed, and the error says which.
+pub(crate) async fn jobs_are_limited_in_memory_and_time(bench: &Bench) {
+    let limits = BuildLimits { memory: 128 << 20, time: Duration::from_secs(5), ..BuildLimits::default() };
+    let bench = bench.with(limits);
+    let mut plan = flask_plan();
+    let eat = "import sys; print('eating', flush=True); x = [bytearray(1 << 20) for _ in range(1000)]";
+    plan.dependencies.steps = vec![step("eat", &["/usr/bin/python3.11", "-c", eat])];
+    let tree = flask_tree("one");
+    let error = bench.build(&plan, &tree, "shop:1", &Log::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "eat failed: it needed more memory than the 128 MiB a build may have");
+    plan.dependencies.steps = vec![step("dawdle", &["sleep", "1000"])];
+    let begun = Instant::now();
+    let error = bench.build(&plan, &tree, "shop:1", &Log::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "dawdle failed: it took longer than the 5 s a build may take");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    plan.dependencies.steps = vec![step("leak", &["sh", "-c", "echo it is $TOKEN_FOR_BUILD; env; exit 3"])];
+    let log = Log::default();
+    let error = bench.build(&plan, &tree, "shop:1", &log).await.unwrap_err();
+    assert_eq!(error.to_string(), "leak failed: exit code 3");
+    assert!(log.has("it is [hidden]") && !log.has(SECRET));
+    assert!(!log.has("ADAPTABLE") && !log.has("CARGO"), "no variable of ours reaches a build");
+}
+
+/// A package with a C extension and no wheel is compiled in the build, and its compiler stays there.
+pub(crate) async fn c_extensions_are_compiled_with_no_compiler_in_the_image(bench: &Bench) {
+    let mut plan = flask_plan();
+    plan.dependencies.steps[1].args.extend(["--no-binary", "markupsafe"].map(str::to_owned));
+    let tree = MemoryTree::from_iter([("requirements.txt", "markupsafe\n"), ("myapp.py", "")]);
+    let built = bench.build(&plan, &tree, "shop:1", &Log::default()).await.unwrap();
+    let check = "import markupsafe._speedups, shutil; print(shutil.which('gcc'))";
+    assert_eq!(bench.run_over(&built, &["python", "-c", check]).await.trim(), "None");
+}
+
+/// Compiled sources and a build command's results are a layer above the source's.
+pub(crate) async fn last_steps_leave_their_results_above_the_source(bench: &Bench) {
+    let mut plan = flask_plan();
+    plan.dependencies = Dependencies::default();
+    plan.finish =
+        vec![step("collect", &["sh", "-c", "mkdir static && echo made > static/x && rm requirements.txt && touch /var/y"])];
+    let source = format!("def hello():\n    return 1\n{}", "# filler\n".repeat(9000));
+    let tree = MemoryTree::from_iter([("myapp.py", source.as_str()), ("requirements.txt", ""), ("old.py", "print 'two'\n")]);
+    let built = bench.build(&plan, &tree, "shop:1", &Log::default()).await.unwrap();
+    assert_eq!(built.layers.len(), 3);
+    let text = bench.run_over(&built, &["sh", "-c", "cat static/x; ls . __pycache__; ls /var/y requirements.txt"]).await;
+    assert!(text.contains("made") && text.contains("myapp.cpython-311.pyc"), "{text}");
+    assert!(text.contains("'requirements.txt': No such file") && text.contains("'/var/y': No such file"), "{text}");
+    let again = bench.build(&plan, &tree, "shop:2", &Log::default()).await.unwrap();
+    assert_eq!(again.image, built.image, "the same source and plan are the same image");
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The command lines of all processes of this machine.
+fn processes() -> String {
+    let processes = Path::new("/proc").read_dir().unwrap();
+    let lines = processes.filter_map(|process| std::fs::read(process.ok()?.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ") + "\n").collect()
 }

@@ -2,17 +2,20 @@
 //!
 //! No test harness: the launcher must be forked while the process has one thread.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test without the harness")]
+
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use builds::Bench;
+use bench::Bench;
 use engine::Engine;
 use engine::local::LocalEngine;
 use sandbox::{Launcher, LauncherConfig, LauncherEnd};
 
+mod bench;
 mod builds;
 mod machine;
 mod stacks;
@@ -29,6 +32,12 @@ tests![
     a_changed_line_installs_nothing_again,
     a_failed_installation_says_so_and_leaves_nothing,
     packages_become_layers_and_are_found_again,
+    the_examples_answer,
+    skopeo_and_umoci_take_the_image,
+    a_cancelled_build_ends_with_all_its_processes,
+    jobs_are_limited_in_memory_and_time,
+    c_extensions_are_compiled_with_no_compiler_in_the_image,
+    last_steps_leave_their_results_above_the_source,
 ];
 
 fn main() -> ExitCode {

@@ -88,11 +88,15 @@ impl Remote {
         let Some(service) = Service::of(rest, request.uri().query()) else {
             return error(StatusCode::NOT_FOUND, "this is a git remote for git 2.x over HTTP; nothing else is here");
         };
-        let served = match (rest, request.method()) {
-            ("info/refs", &Method::GET) => self.refs(app, service, request.headers()).await,
-            ("info/refs", _) | (_, &Method::GET | &Method::HEAD) => return error(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
-            (_, &Method::POST) => self.call(app, service, request, pushes).await,
-            _ => return error(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
+        // Nothing of the request is borrowed while its answer is waited for: bodies need not be shared between threads.
+        let served = if rest == "info/refs" && request.method() == Method::GET {
+            let headers = request.headers().clone();
+            drop(request);
+            self.refs(app, service, &headers).await
+        } else if rest != "info/refs" && request.method() == Method::POST {
+            self.call(app, service, request, pushes).await
+        } else {
+            return error(StatusCode::METHOD_NOT_ALLOWED, "not with this method");
         };
         served.unwrap_or_else(|failed| {
             tracing::error!(app = %app, error = &failed as &dyn std::error::Error, "serve git");
@@ -151,7 +155,8 @@ impl Remote {
         B: http_body::Body<Data = Bytes, Error: Send> + Send + 'static,
     {
         let name = service.command();
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let (parts, body) = request.into_parts();
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         if header(CONTENT_TYPE) != Some(&format!("application/x-git-{name}-request")) {
             return Ok(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this is for git alone"));
         }
@@ -170,7 +175,7 @@ impl Remote {
         let repository = self.repository(app).await?;
         let mut command = git(Some(&repository.path), Some(&repository.hooks));
         command.args([name, "--stateless-rpc"]).arg(&repository.path);
-        if let Some(protocol) = protocol(service, request.headers()) {
+        if let Some(protocol) = protocol(service, &parts.headers) {
             command.env("GIT_PROTOCOL", protocol);
         }
         let mut command = tokio::process::Command::from(command);
@@ -179,7 +184,6 @@ impl Remote {
         match turn {
             None => {
                 let process = Process::start(command, name)?;
-                let body = request.into_body();
                 self.inner.tasks.spawn(async move {
                     process.carry(body, gzip, MOST_ASKED, out, phases).await;
                     drop(phase);
@@ -190,7 +194,7 @@ impl Remote {
                 let (conversation, pipes) = Conversation::new().map_err(started)?;
                 command.fd_mappings(pipes).map_err(|collision| started(std::io::Error::other(collision)))?;
                 let process = Process::start(command, name)?;
-                let (app, body) = (app.clone(), request.into_body());
+                let app = app.clone();
                 self.inner.tasks.spawn(async move {
                     let hold = conversation.hold(&app, &repository, &*pushes, &phase);
                     // Twice the limit, so that the client of a push that is too large comes to read why.

@@ -1,0 +1,48 @@
+//! The platform's own authority on disk: `ca.pem` for everybody, its key sealed.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use edge::{Authority, HostName};
+use store::Sealer;
+
+/// What the key is sealed for.
+const PLACE: &str = "authority.key";
+
+/// Loads the authority, or makes it at the first start.
+pub(super) fn load(data_dir: &Path, domain: &HostName, sealer: &Sealer) -> anyhow::Result<Authority> {
+    let (certificate, key) = (data_dir.join("ca.pem"), data_dir.join("tls/ca-key.sealed"));
+    match (fs::read_to_string(&certificate), fs::read(&key)) {
+        (Ok(certificate), Ok(sealed)) => {
+            let plain = sealer.open("the authority's key", PLACE, &sealed)?;
+            let plain = std::str::from_utf8(&plain).context("read the authority's key")?;
+            Ok(Authority::from_pem(&certificate, plain)?)
+        }
+        (Err(first), Err(second)) if first.kind() == io::ErrorKind::NotFound && second.kind() == io::ErrorKind::NotFound => {
+            let authority = Authority::generate(std::slice::from_ref(domain))?;
+            let sealed = sealer.seal(PLACE, authority.key_pem().as_bytes())?;
+            write(&key, &sealed, 0o600)?;
+            write(&certificate, authority.certificate_pem().as_bytes(), 0o644)?;
+            Ok(authority)
+        }
+        (certificate_read, _) => {
+            let missing = if certificate_read.is_ok() { &key } else { &certificate };
+            bail!("half of the platform's authority is missing ({}); restore it, or remove the other half to make a new one", missing.display())
+        }
+    }
+}
+
+/// Writes a file so that it is whole or not there.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let partial = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,185 @@
+//! Use cases on apps: what is there, pause and resume, sleep, delete, revisions.
+
+use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, RevisionSummary};
+use model::{AppName, DeploymentState};
+use store::{App, Tx};
+use tokio::sync::oneshot;
+
+use crate::error::{Result, app_not_found, from_store};
+use crate::registry::Entry;
+use crate::runtime::Command;
+use crate::{Control, clock, documents};
+
+/// Deployments shown with an app's status.
+const SHOWN: u32 = 10;
+
+impl Control {
+    /// Every app.
+    pub async fn apps(&self) -> Result<Vec<AppSummary>> {
+        let urls = self.urls();
+        self.read(move |tx| tx.apps()?.iter().map(|app| summary(tx, app, urls.app(&app.name))).collect()).await
+    }
+
+    /// One app: what is served, what runs, what was deployed.
+    pub async fn app(&self, name: &AppName) -> Result<AppStatus> {
+        let entry = self.entry(name)?;
+        let (urls, name) = (self.urls(), name.clone());
+        let found = self
+            .read(move |tx| {
+                let Some(app) = tx.app(&name)? else { return Ok(None) };
+                let summary = summary(tx, &app, urls.app(&name))?;
+                let deployments = tx.deployments(app.id, SHOWN)?;
+                let deployments = deployments.iter().map(|it| documents::deployment(&name, &urls.app(&name), it)).collect();
+                Ok(Some((summary, deployments)))
+            })
+            .await?;
+        let (summary, deployments) = found.ok_or_else(|| app_not_found(&entry.name))?;
+        let (reply, answer) = oneshot::channel();
+        let instances = match entry.mailbox.send(Command::Status(reply)) {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_closed) => Vec::new(),
+        };
+        Ok(AppStatus { summary, instances, deployments })
+    }
+
+    /// An app's revisions, the newest first.
+    pub async fn revisions(&self, name: &AppName) -> Result<Vec<RevisionSummary>> {
+        let entry = self.entry(name)?;
+        let id = entry.id;
+        let name = name.clone();
+        self.read(move |tx| {
+            let live = tx.app(&name)?.and_then(|app| app.live);
+            let list = tx.revisions(id)?;
+            let list = list.into_iter().map(|revision| RevisionSummary {
+                revision: revision.number,
+                created_at: clock::timestamp(revision.created_at),
+                commit: revision.spec.commit.as_ref().map(documents::commit),
+                image: revision.spec.image.clone(),
+                serving: live == Some(revision.number),
+            });
+            Ok(list.collect())
+        })
+        .await
+    }
+
+    /// Takes the app's instances away; visitors get 503 until it is resumed.
+    pub async fn pause(&self, name: &AppName) -> Result<AppSummary> {
+        self.set_paused(name, true).await
+    }
+
+    /// Lets visitors in again; the next request starts an instance.
+    pub async fn resume(&self, name: &AppName) -> Result<AppSummary> {
+        self.set_paused(name, false).await
+    }
+
+    async fn set_paused(&self, name: &AppName, paused: bool) -> Result<AppSummary> {
+        let entry = self.entry(name)?;
+        let id = entry.id;
+        self.write(move |tx| tx.set_paused(id, paused)).await?;
+        ask(&entry, |reply| Command::SetPaused(paused, reply)).await;
+        self.summary(&entry).await
+    }
+
+    /// Stops the app's instances now, as idleness would.
+    pub async fn sleep(&self, name: &AppName) -> Result<AppSummary> {
+        let entry = self.entry(name)?;
+        ask(&entry, Command::Sleep).await;
+        self.summary(&entry).await
+    }
+
+    /// Deletes the app, its revisions and its logs. What of its images nobody else needs goes with the next collection.
+    pub async fn delete(&self, name: &AppName) -> Result<()> {
+        let entry = self.entry(name)?;
+        entry.queue.cancel_all();
+        // A deployment that is being cancelled may still hold containers; it ends before its app does.
+        let _turn = entry.queue.turn().await;
+        let id = entry.id;
+        self.write(move |tx| tx.delete_app(id)).await?;
+        self.inner.registry.remove(name);
+        self.publish_routes();
+        ask(&entry, Command::End).await;
+        entry.log.close();
+        let directory = entry.directory.clone();
+        if let Err(error) = tokio::fs::remove_dir_all(&directory).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(app = %name, %error, "remove a deleted app's logs");
+        }
+        if let Err(error) = self.inner.git.forget(name).await {
+            tracing::warn!(app = %name, %error, "remove a deleted app's repository");
+        }
+        self.collect_soon();
+        Ok(())
+    }
+
+    async fn summary(&self, entry: &Entry) -> Result<AppSummary> {
+        let (name, url) = (entry.name.clone(), self.urls().app(&entry.name));
+        let found = self.read(move |tx| tx.app(&name)?.map(|app| summary(tx, &app, url)).transpose()).await?;
+        found.ok_or_else(|| app_not_found(&entry.name))
+    }
+
+    /// Whether there is an app of this name.
+    pub fn has_app(&self, name: &AppName) -> bool {
+        self.inner.registry.get(name.as_str()).is_some()
+    }
+
+    pub(crate) fn entry(&self, name: &AppName) -> Result<std::sync::Arc<Entry>> {
+        self.inner.registry.get(name.as_str()).ok_or_else(|| app_not_found(name))
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> std::result::Result<T, store::StoreError> + Send + 'static,
+    {
+        self.inner.store.read(work).await.map_err(from_store)
+    }
+
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> std::result::Result<T, store::StoreError> + Send + 'static,
+    {
+        self.inner.store.write(work).await.map_err(from_store)
+    }
+}
+
+/// Sends a command and waits until it was carried out.
+pub(crate) async fn ask(entry: &Entry, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+    let (reply, answer) = oneshot::channel();
+    if entry.mailbox.send(command(reply)).is_ok() {
+        let _ended = answer.await;
+    }
+}
+
+fn summary(tx: &Tx<'_>, app: &App, url: String) -> std::result::Result<AppSummary, store::StoreError> {
+    let last = tx.deployments(app.id, 1)?.into_iter().next();
+    let live = match app.live {
+        Some(number) => tx.revision(app.id, number)?,
+        None => None,
+    };
+    let state = match (app.paused, &live, last.as_ref().map(|last| last.state)) {
+        (true, ..) => AppState::Paused,
+        (false, Some(_), _) => AppState::Live,
+        (false, None, Some(DeploymentState::Queued | DeploymentState::Running)) => AppState::Deploying,
+        (false, None, Some(_)) => AppState::Failed,
+        (false, None, None) => AppState::New,
+    };
+    Ok(AppSummary {
+        app: app.name.clone(),
+        url,
+        state,
+        revision: live.as_ref().map(|live| live.number),
+        template: live.map(|live| live.spec.template).or_else(|| last.and_then(|last| last.template)),
+        database: app.settings.database_type,
+    })
+}
+
+/// Databases come with a later version: asking for one is refused before anything is changed.
+pub(crate) fn refuse_database(kind: model::DatabaseType) -> Result<()> {
+    match kind {
+        model::DatabaseType::None => Ok(()),
+        kind => Err(ErrorBody::new(ErrorCode::InvalidSettings, format!("this version has no managed {} yet", kind.as_str()))
+            .help("deploy with --database none, and give the app the URL of a database of yours with --env DATABASE_URL=…")),
+    }
+}

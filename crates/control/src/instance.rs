@@ -1,0 +1,200 @@
+//! One instance from its creation to its end: container, output, and the wait until it accepts connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::Stream;
+use engine::{Container, ContainerSpec, Engine, Exit};
+use model::{AppName, RevisionNumber};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use crate::output::{AppLog, Tail};
+use crate::spec::InUse;
+
+/// How long an app may take until it listens.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(240);
+/// How long an app may take to end after SIGTERM.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long after its start an app that listens elsewhere is given to come to the right port, before it is told.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(10);
+
+/// Why an instance did not come to accept connections.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum StartFailure {
+    /// The engine could not make the container.
+    #[error("the container could not be made: {0}")]
+    Engine(String),
+    /// The machine has no room for it.
+    #[error("the machine has no room for another instance: {0}")]
+    NoRoom(String),
+    /// Its process ended.
+    #[error("the app ended before it listened on port {port}: {how}")]
+    Exited {
+        /// Where it should have listened.
+        port: u16,
+        /// How it ended.
+        how: String,
+    },
+    /// It listens, but where the edge can't reach it.
+    #[error("the app listens on {}, not on 0.0.0.0:{port}", join(elsewhere))]
+    Elsewhere {
+        /// Where it should listen.
+        port: u16,
+        /// Where it does.
+        elsewhere: Vec<SocketAddr>,
+    },
+    /// Four minutes have passed.
+    #[error("the app did not listen on port {port} within {} s", START_TIMEOUT.as_secs())]
+    TimedOut {
+        /// Where it should have listened.
+        port: u16,
+    },
+    /// Somebody stopped it.
+    #[error("the start was cancelled")]
+    Cancelled,
+}
+
+impl StartFailure {
+    /// What the owner can do.
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::Engine(_) => "`adaptable doctor` checks what the platform needs of this machine".to_owned(),
+            Self::NoRoom(_) => "stop or delete apps that are not needed, or lower their memory".to_owned(),
+            Self::Exited { .. } => "its last lines in the log say why".to_owned(),
+            Self::Elsewhere { port, elsewhere } if elsewhere.iter().all(|address| address.port() == *port) => {
+                "bind to 0.0.0.0, not to localhost: the edge comes from outside of the container".to_owned()
+            }
+            Self::Elsewhere { elsewhere, .. } => {
+                let port = elsewhere.first().map_or(0, SocketAddr::port);
+                format!("listen on the port in the variable PORT, on 0.0.0.0; an app with a fixed port needs the variable PORT={port} in its settings")
+            }
+            Self::TimedOut { .. } => "an app has four minutes to listen on the port in the variable PORT, on 0.0.0.0".to_owned(),
+            Self::Cancelled => String::new(),
+        }
+    }
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A running instance. It is stopped with [`Instance::stop`]; dropping it alone leaves the container to the engine.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// Its id, as in the log.
+    pub(crate) id: String,
+    /// What it runs.
+    pub(crate) revision: RevisionNumber,
+    /// Where it is to listen.
+    pub(crate) address: SocketAddr,
+    /// The container.
+    pub(crate) container: Arc<Container>,
+    /// Its last lines.
+    pub(crate) tail: Tail,
+    pumps: Vec<JoinHandle<()>>,
+    _image: InUse,
+}
+
+impl Instance {
+    /// Creates the container and begins to read its output. It does not listen yet.
+    #[expect(clippy::too_many_arguments, reason = "each is of another kind, and they come from two callers")]
+    pub(crate) async fn create(
+        engine: &Arc<dyn Engine>,
+        app: &AppName,
+        revision: RevisionNumber,
+        port: u16,
+        spec: ContainerSpec,
+        log: &AppLog,
+        image: InUse,
+    ) -> Result<Self, StartFailure> {
+        let id = spec.id.to_string();
+        let mut container = engine.create(spec).await.map_err(|error| {
+            if error.is_no_room() { StartFailure::NoRoom(error.to_string()) } else { StartFailure::Engine(error.to_string()) }
+        })?;
+        let tail = Tail::default();
+        let mut pumps = Vec::new();
+        if let Some((stdout, stderr)) = container.take_output() {
+            let (log_out, id_out, tail_out) = (log.clone(), id.clone(), tail.clone());
+            pumps.push(tokio::spawn(async move { log_out.pump(&id_out, Stream::Stdout, stdout, &tail_out).await }));
+            let (log_err, id_err, tail_err) = (log.clone(), id.clone(), tail.clone());
+            pumps.push(tokio::spawn(async move { log_err.pump(&id_err, Stream::Stderr, stderr, &tail_err).await }));
+        }
+        tracing::debug!(app = %app, instance = %id, %revision, "instance created");
+        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container: Arc::new(container), tail, pumps, _image: image })
+    }
+
+    /// Waits until the instance accepts a connection on its port.
+    pub(crate) async fn ready(&self, engine: &Arc<dyn Engine>) -> Result<(), StartFailure> {
+        let port = self.address.port();
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            tokio::select! {
+                biased;
+                exit = self.container.exited() => {
+                    return Err(StartFailure::Exited { port, how: describe(exit) });
+                }
+                connected = time::timeout(Duration::from_secs(1), TcpStream::connect(self.address)) => {
+                    if let Ok(Ok(_stream)) = connected {
+                        return Ok(());
+                    }
+                }
+            }
+            let waited = started.elapsed();
+            if waited >= ELSEWHERE_AFTER
+                && let Ok(listeners) = engine.listeners(&self.container.id).await
+                && !listeners.is_empty()
+                && !listeners.iter().any(|address| reachable(*address, port))
+            {
+                return Err(StartFailure::Elsewhere { port, elsewhere: listeners });
+            }
+            if waited >= START_TIMEOUT {
+                return Err(StartFailure::TimedOut { port });
+            }
+            tokio::select! {
+                exit = self.container.exited() => {
+                    return Err(StartFailure::Exited { port, how: describe(exit) });
+                }
+                () = time::sleep(pause) => {}
+            }
+            // Dense while most apps start, sparse for those that take minutes.
+            pause = (pause * 5 / 4).min(Duration::from_millis(if waited.as_secs() < 2 { 10 } else { 250 }));
+        }
+    }
+
+    /// SIGTERM, ten seconds, SIGKILL; returns once it is gone and its last lines are kept.
+    pub(crate) async fn stop(mut self, engine: &Arc<dyn Engine>) {
+        if let Err(error) = engine.stop(&self.container.id, STOP_GRACE).await {
+            tracing::warn!(instance = %self.id, %error, "stop an instance");
+        }
+        self.drained().await;
+    }
+
+    /// Waits for the last lines of an instance that has ended.
+    pub(crate) async fn drained(&mut self) {
+        for pump in self.pumps.drain(..) {
+            // A grandchild that was reparented could hold the pipe open; its container is gone, so this is short.
+            let _late = time::timeout(Duration::from_secs(2), pump).await;
+        }
+    }
+}
+
+/// Whether a listener can be reached at the instance's address and port.
+fn reachable(listener: SocketAddr, port: u16) -> bool {
+    listener.port() == port && !listener.ip().is_loopback()
+}
+
+/// How a process ended, for people.
+pub(crate) fn describe(exit: Exit) -> String {
+    if exit.oom_killed {
+        return "killed, because it needed more memory than its limit".to_owned();
+    }
+    match (exit.code, exit.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "its container ended".to_owned(),
+    }
+}

@@ -1,0 +1,250 @@
+//! One deployment from its request to its end: source, plan, dependencies, image, release, start, switch.
+//!
+//! Nothing that serves is touched before the last step. Every failure says its code, one line, and what to do.
+
+use std::sync::Arc;
+
+use api::{ErrorBody, ErrorCode};
+use build::explain;
+use engine::Exit;
+use model::{DeploymentNumber, DeploymentState, RevisionNumber, RevisionSpec, Settings, Step, StepState};
+use store::DeploymentEnd;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::deploy::{Request, cancelled};
+use crate::error::{Result, app_not_found, from_store, internal, revision_not_found};
+use crate::instance::{Instance, StartFailure, describe};
+use crate::output::Splitter;
+use crate::progress::Progress;
+use crate::registry::Entry;
+use crate::runtime::{Command, Live};
+use crate::{Control, clock, construction};
+
+/// A revision to be served, and whether it was made just now.
+struct Candidate {
+    live: Live,
+    /// The store has it already: a rollback.
+    kept: bool,
+}
+
+/// Runs a deployment to its good end; an error is its bad one, which the caller writes.
+pub(crate) async fn run(
+    control: &Control,
+    entry: &Arc<Entry>,
+    number: DeploymentNumber,
+    request: Request,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let work = async {
+        let (id, now) = (entry.id, clock::now());
+        control.write(move |tx| tx.start_deployment(id, number, now)).await?;
+        let candidate = candidate(control, entry, number, request, progress, cancel).await?;
+        if !candidate.kept && let Some(args) = candidate.live.spec.release.clone() {
+            release(control, entry, &candidate.live, args, progress, cancel).await?;
+        }
+        let instance = start(control, entry, &candidate.live, progress, cancel).await?;
+        switch(control, entry, number, candidate.live, instance, progress).await
+    };
+    work.await
+}
+
+/// The revision that the request asks for, written to the store.
+async fn candidate(
+    control: &Control,
+    entry: &Arc<Entry>,
+    number: DeploymentNumber,
+    request: Request,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Candidate> {
+    let (id, name) = (entry.id, entry.name.clone());
+    let (app, live) = control
+        .read(move |tx| {
+            let app = tx.app(&name)?;
+            let live = match app.as_ref().and_then(|app| app.live) {
+                Some(live) => tx.revision(id, live)?,
+                None => None,
+            };
+            Ok((app, live))
+        })
+        .await?;
+    let app = app.ok_or_else(|| app_not_found(&entry.name))?;
+    let spec = match request {
+        Request::Source { upload, commit } => {
+            construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await?
+        }
+        Request::Settings => {
+            let live = live.ok_or_else(|| ErrorBody::new(ErrorCode::Conflict, "nothing is live that the settings could change"))?;
+            with_settings(live.spec, &app.settings)
+        }
+        Request::Rollback(to) => {
+            let revision = control.read(move |tx| tx.revision(id, to)).await?.ok_or_else(|| revision_not_found(&entry.name, to))?;
+            describe_deployment(control, entry, number, &revision.spec, to).await?;
+            return Ok(Candidate { live: Live { number: to, spec: Arc::new(revision.spec) }, kept: true });
+        }
+    };
+    let (kept, now) = (spec.clone(), clock::now());
+    let revision = control.write(move |tx| tx.create_revision(id, &kept, now)).await?;
+    describe_deployment(control, entry, number, &spec, revision).await?;
+    Ok(Candidate { live: Live { number: revision, spec: Arc::new(spec) }, kept: false })
+}
+
+async fn describe_deployment(
+    control: &Control,
+    entry: &Entry,
+    number: DeploymentNumber,
+    spec: &RevisionSpec,
+    revision: RevisionNumber,
+) -> Result<()> {
+    let (id, template) = (entry.id, spec.template.clone());
+    control.write(move |tx| tx.describe_deployment(id, number, Some(&template), Some(revision))).await
+}
+
+/// A revision with what of the settings needs no build.
+fn with_settings(spec: RevisionSpec, settings: &Settings) -> RevisionSpec {
+    RevisionSpec {
+        environment: settings.environment.clone(),
+        resources: settings.resource_config,
+        idle_timeout: settings.idle_timeout,
+        // Its release command ran when the image was first deployed.
+        release: None,
+        ..spec
+    }
+}
+
+/// Runs the release command once, in a container of its own.
+async fn release(
+    control: &Control,
+    entry: &Entry,
+    live: &Live,
+    args: Vec<String>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    progress.start(Step::Release).await.map_err(from_store)?;
+    let engine = &control.inner.engine;
+    let spec = entry.specs.release(live.number, &live.spec, args);
+    let mut container =
+        engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
+    let pumps = container.take_output().map(|(stdout, stderr)| {
+        let (to, also) = (progress.clone(), progress.clone());
+        tokio::spawn(async move {
+            tokio::join!(relay(&to, api::Stream::Stdout, stdout), relay(&also, api::Stream::Stderr, stderr));
+        })
+    });
+    let exit = tokio::select! {
+        exit = container.exited() => Some(exit),
+        () = cancel.cancelled() => None,
+    };
+    if exit.is_none() {
+        let _gone = engine.stop(&container.id, crate::instance::STOP_GRACE).await;
+    }
+    if let Some(pumps) = pumps {
+        let _late = tokio::time::timeout(std::time::Duration::from_secs(2), pumps).await;
+    }
+    match exit {
+        None => Err(cancelled()),
+        Some(Exit { code: Some(0), .. }) => progress.end(StepState::Done).await.map_err(from_store),
+        Some(exit) => Err(ErrorBody::new(ErrorCode::ReleaseFailed, format!("the release command failed: {}", describe(exit)))
+            .help("its output is in the deployment's log; what was served before is served on")),
+    }
+}
+
+async fn relay(progress: &Progress, stream: api::Stream, mut from: impl tokio::io::AsyncRead + Unpin) {
+    use tokio::io::AsyncReadExt;
+    let mut splitter = Splitter::default();
+    let mut buffer = vec![0_u8; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        splitter.push(&buffer[..read]).into_iter().for_each(|line| progress.line(stream, line));
+    }
+    if let Some(line) = splitter.rest() {
+        progress.line(stream, line);
+    }
+}
+
+/// Starts an instance beside those that serve, and waits until it accepts connections.
+async fn start(
+    control: &Control,
+    entry: &Entry,
+    live: &Live,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Instance> {
+    progress.start(Step::Start).await.map_err(from_store)?;
+    let engine = &control.inner.engine;
+    let (spec, port) = entry.specs.instance(live);
+    let image = entry.specs.in_use(&live.spec.image);
+    let instance = match Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, image).await {
+        Ok(instance) => instance,
+        Err(failure) => return Err(start_failed(&failure, &[], port, progress)),
+    };
+    let ready = tokio::select! {
+        ready = instance.ready(engine) => ready,
+        () = cancel.cancelled() => Err(StartFailure::Cancelled),
+    };
+    if let Err(failure) = ready {
+        let tail = instance.tail.clone();
+        instance.stop(engine).await;
+        return Err(start_failed(&failure, &tail.lines(), port, progress));
+    }
+    progress.end(StepState::Done).await.map_err(from_store)?;
+    Ok(instance)
+}
+
+/// The failure of a start: the app's last lines go into the deployment's log, and what they say into the advice.
+fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &Progress) -> ErrorBody {
+    for line in lines {
+        progress.line(api::Stream::Stderr, line.clone());
+    }
+    if matches!(failure, StartFailure::Cancelled) {
+        return cancelled();
+    }
+    let elsewhere = match failure {
+        StartFailure::Elsewhere { elsewhere, .. } => elsewhere.as_slice(),
+        _ => &[],
+    };
+    let error = ErrorBody::new(ErrorCode::StartFailed, failure.to_string());
+    match explain::start_failure(&lines.join("\n"), elsewhere, port) {
+        Some(found) if elsewhere.is_empty() => {
+            ErrorBody { message: format!("{failure}. {}", found.title), ..error }.help(format!("{} {}", found.cause, found.fix).trim())
+        }
+        _ => error.help(failure.help()),
+    }
+}
+
+/// On disk first, then at the edge: after a crash in between the new revision is served, as the store says.
+async fn switch(
+    control: &Control,
+    entry: &Entry,
+    number: DeploymentNumber,
+    live: Live,
+    instance: Instance,
+    progress: &Progress,
+) -> Result<()> {
+    if let Err(error) = progress.start(Step::Switch).await {
+        instance.stop(&control.inner.engine).await;
+        return Err(from_store(error));
+    }
+    let (id, revision, now) = (entry.id, live.number, clock::now());
+    let end = DeploymentEnd { state: DeploymentState::Live, code: None, error: None, help: None };
+    let written = control
+        .write(move |tx| {
+            tx.set_live(id, revision)?;
+            tx.end_deployment(id, number, &end, now)
+        })
+        .await;
+    if let Err(error) = written {
+        instance.stop(&control.inner.engine).await;
+        return Err(error);
+    }
+    let (reply, answer) = oneshot::channel();
+    let promote = Command::Promote { live, instance: Box::new(instance), reply };
+    if entry.mailbox.send(promote).is_ok() {
+        let _ended = answer.await;
+    }
+    progress.switched();
+    tracing::info!(app = %entry.name, deployment = %number, %revision, "live");
+    Ok(())
+}

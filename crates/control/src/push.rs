@@ -1,0 +1,85 @@
+//! Pushes: a commit that came by git is deployed while the pusher watches.
+
+use async_trait::async_trait;
+use model::{DeploymentState, Step, StepState};
+use source::Limits;
+use source::git::{Progress, Push, Pushes};
+
+use crate::Control;
+use crate::deploy::Request;
+use crate::error::Result;
+
+#[async_trait]
+impl Pushes for Control {
+    async fn deploy(&self, push: Push, progress: Progress) -> std::result::Result<(), String> {
+        let words = |error: api::ErrorBody| match error.help.as_str() {
+            "" => error.message,
+            help => format!("{}\n{help}", error.message),
+        };
+        self.deploy_push(push, &progress).await.map_err(words)
+    }
+}
+
+impl Control {
+    /// The git remote.
+    pub fn git(&self) -> &source::git::Remote {
+        &self.inner.git
+    }
+
+    async fn deploy_push(&self, push: Push, progress: &Progress) -> Result<()> {
+        let scratch = self.inner.uploads.scratch(&format!("push-{}", self.inner.serial()));
+        let received = push.tree.receive(Limits::default(), &scratch, progress).await.map_err(|error| {
+            let _nothing = std::fs::remove_file(&scratch);
+            api::ErrorBody::new(api::ErrorCode::SourceRefused, chain(&error))
+        })?;
+        let upload = self.inner.uploads.adopt(&scratch, &received.digest_hex())?;
+        let entry = self.prepare(&push.app, &api::DeployOptions::default()).await?;
+        let commit_id = Some(push.commit.id.clone());
+        let request = Request::Source { upload, commit: Some(push.commit) };
+        let number = self.enqueue(&entry, store::DeploymentKind::Source, request, commit_id).await?;
+        progress.line(format!("deployment {number} of {}", entry.name));
+        if let Some(events) = entry.queue.progress(number)
+            && let Ok(mut follower) = events.follow()
+        {
+            while let Ok(Some(line)) = follower.next().await {
+                if let Ok(event) = serde_json::from_slice::<api::Event>(&line) {
+                    show(&event, progress);
+                }
+            }
+        }
+        let document = self.deployment(&push.app, number).await?;
+        if document.state == DeploymentState::Live {
+            progress.line(format!("live: {}", document.url));
+            return Ok(());
+        }
+        Err(document.error.unwrap_or_else(|| {
+            api::ErrorBody::new(api::ErrorCode::Unknown, format!("the deployment ended as {}", document.state.as_str()))
+        }))
+    }
+}
+
+fn show(event: &api::Event, progress: &Progress) {
+    match &event.kind {
+        api::EventKind::Step { step, state, seconds } => progress.line(step_line(*step, *state, *seconds)),
+        api::EventKind::Line { line, .. } => progress.line(format!("    {line}")),
+        api::EventKind::End { .. } | api::EventKind::Unknown => {}
+    }
+}
+
+fn step_line(step: Step, state: StepState, seconds: Option<f64>) -> String {
+    match seconds {
+        Some(seconds) => format!("{}: {} ({seconds:.1} s)", step.as_str(), state.as_str()),
+        None => format!("{} ...", step.as_str()),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

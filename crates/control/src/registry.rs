@@ -1,0 +1,77 @@
+//! The apps of a running platform: each with its task, its entry at the edge, and its log.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use edge::{Activate, AppHandle, Drained};
+use model::AppName;
+use store::AppId;
+use tokio::sync::Mutex;
+
+use crate::deploy::Queue;
+use crate::output::AppLog;
+use crate::runtime::{Command, Mailbox};
+use crate::spec::Specs;
+
+/// An app of a running platform.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its number in the store.
+    pub(crate) id: AppId,
+    /// Its name.
+    pub(crate) name: AppName,
+    /// How its containers are described.
+    pub(crate) specs: Arc<Specs>,
+    /// Its entry at the edge.
+    pub(crate) handle: Arc<AppHandle>,
+    /// Its log.
+    pub(crate) log: AppLog,
+    /// Where its logs lie.
+    pub(crate) directory: PathBuf,
+    /// Its task's mailbox.
+    pub(crate) mailbox: Mailbox,
+    /// Its deployments, one at a time.
+    pub(crate) queue: Queue,
+    /// Held while the settings document is read, changed and written, so that two changes don't lose one.
+    pub(crate) settings: Mutex<()>,
+}
+
+/// All of them, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    entries: RwLock<HashMap<String, Arc<Entry>>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, entry: Arc<Entry>) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(entry.name.to_string(), entry);
+    }
+
+    pub(crate) fn remove(&self, name: &AppName) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Activate for Registry {
+    fn wake(&self, app: &Arc<AppHandle>) {
+        if let Some(entry) = self.get(app.name()) {
+            // A mailbox is closed only while its app is being deleted; then the handle's status answers the visitors.
+            let _closed = entry.mailbox.send(Command::Wake);
+        }
+    }
+
+    fn refused(&self, app: &Arc<AppHandle>, drained: Drained) {
+        if let Some(entry) = self.get(app.name()) {
+            let _closed = entry.mailbox.send(Command::Refused(drained));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Use cases on settings: read and replace the document, set variables, scale. Changes that need no build make a revision at once.
+
+use api::{EnvKind, EnvPatch, EnvVariables, ErrorBody, ErrorCode, ScalePatch, SettingsChanged};
+use model::{AppName, Settings};
+use store::DeploymentKind;
+
+use crate::Control;
+use crate::apps::refuse_database;
+use crate::deploy::Request;
+use crate::error::{Result, app_not_found, invalid_settings};
+use crate::registry::Entry;
+
+impl Control {
+    /// The settings document.
+    pub async fn settings(&self, name: &AppName) -> Result<Settings> {
+        let name = name.clone();
+        let not_found = app_not_found(&name);
+        self.read(move |tx| tx.app(&name)).await?.map(|app| app.settings).ok_or(not_found)
+    }
+
+    /// Replaces the settings document.
+    pub async fn put_settings(&self, name: &AppName, settings: Settings) -> Result<SettingsChanged> {
+        self.change(name, move |document| {
+            *document = settings;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Variables of the run time, or of the build.
+    pub async fn variables(&self, name: &AppName, kind: EnvKind) -> Result<EnvVariables> {
+        let settings = self.settings(name).await?;
+        let variables = match kind {
+            EnvKind::Run => settings.environment,
+            EnvKind::Build => settings.build_environment,
+        };
+        Ok(EnvVariables { kind, variables })
+    }
+
+    /// Sets and removes variables.
+    pub async fn set_variables(&self, name: &AppName, patch: EnvPatch) -> Result<SettingsChanged> {
+        self.change(name, move |document| {
+            let variables = match patch.kind {
+                EnvKind::Run => &mut document.environment,
+                EnvKind::Build => &mut document.build_environment,
+            };
+            variables.extend(patch.set);
+            for name in &patch.unset {
+                if variables.remove(name.as_str()).is_none() {
+                    return Err(ErrorBody::new(ErrorCode::BadRequest, format!("the variable {name} is not set; nothing was changed"))
+                        .help("`adaptable env APP list` shows those that are"));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes resources and scaling; what is not named stays.
+    pub async fn scale(&self, name: &AppName, patch: ScalePatch) -> Result<SettingsChanged> {
+        self.change(name, move |document| {
+            let resources = &mut document.resource_config;
+            resources.min_instances = patch.min.unwrap_or(resources.min_instances);
+            resources.max_instances = patch.max.unwrap_or(resources.max_instances);
+            resources.max_concurrent_requests_per_instance =
+                patch.concurrency.unwrap_or(resources.max_concurrent_requests_per_instance);
+            resources.memory = patch.memory.unwrap_or(resources.memory);
+            resources.v_cpus = patch.vcpus.unwrap_or(resources.v_cpus);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        name: &AppName,
+        edit: impl FnOnce(&mut Settings) -> Result<()> + Send,
+    ) -> Result<SettingsChanged> {
+        let entry = self.entry(name)?;
+        let before = entry.settings.lock().await;
+        let old = self.settings(name).await?;
+        let mut new = old.clone();
+        edit(&mut new)?;
+        check(&old, &new)?;
+        if new == old {
+            return Ok(SettingsChanged { app: name.clone(), settings: new, deployment: None, needs_deploy: false });
+        }
+        self.save(&entry, &new).await?;
+        drop(before);
+        let runs = runtime_part(&new) != runtime_part(&old);
+        let needs_deploy = build_part(&new) != build_part(&old);
+        let live = {
+            let name = name.clone();
+            self.read(move |tx| Ok(tx.app(&name)?.and_then(|app| app.live))).await?
+        };
+        let deployment = match (runs, live) {
+            (true, Some(_)) => Some(self.enqueue(&entry, DeploymentKind::Settings, Request::Settings, None).await?),
+            _ => None,
+        };
+        Ok(SettingsChanged { app: name.clone(), settings: new, deployment, needs_deploy })
+    }
+
+    /// Writes a checked document.
+    pub(crate) async fn save(&self, entry: &Entry, settings: &Settings) -> Result<()> {
+        let (name, settings) = (entry.name.clone(), settings.clone());
+        self.write(move |tx| match tx.app(&name)? {
+            Some(app) => tx.set_settings(&app, &settings),
+            None => Ok(()),
+        })
+        .await
+    }
+}
+
+/// Refuses a document that breaks a rule, by itself or beside the one before.
+pub(crate) fn check(old: &Settings, new: &Settings) -> Result<()> {
+    let violations = new.violations();
+    if !violations.is_empty() {
+        return Err(invalid_settings(&violations));
+    }
+    if old.database_type != new.database_type {
+        refuse_database(new.database_type)?;
+    }
+    Ok(())
+}
+
+/// What an instance is started from: changes of it make a revision without a build.
+fn runtime_part(settings: &Settings) -> impl PartialEq + use<'_> {
+    (&settings.environment, settings.resource_config, settings.idle_timeout)
+}
+
+/// Everything else waits for the next `deploy`.
+fn build_part(settings: &Settings) -> Settings {
+    Settings { environment: Default::default(), resource_config: Default::default(), idle_timeout: None, ..settings.clone() }
+}

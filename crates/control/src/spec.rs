@@ -1,0 +1,123 @@
+//! From a revision to the description of a container: environment, layers, limits.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use edge::AppSettings;
+use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Profile, Upper};
+use model::environment::{self, Facts};
+use model::{AppName, RevisionNumber, RevisionSpec};
+
+use crate::runtime::{Live, port_of};
+
+/// The port that apps are told to listen on.
+pub(crate) const PORT: u16 = 8080;
+/// Processes and threads of one instance.
+const PIDS: u32 = 1024;
+
+/// What is the same for every container of an app.
+#[derive(Debug)]
+pub(crate) struct Specs {
+    /// The app's name.
+    pub(crate) app: AppName,
+    /// Its range of user ids.
+    pub(crate) slot: u16,
+    /// Its host name.
+    pub(crate) hostname: String,
+    /// The public port of HTTPS.
+    pub(crate) https_port: u16,
+    /// The idle time where the app sets none.
+    pub(crate) idle_default: Duration,
+    /// Makes ids of instances unique in the life of this platform.
+    pub(crate) counter: AtomicU64,
+    /// The images that instances were started from since the platform's start, and how many run.
+    pub(crate) images: Mutex<BTreeMap<String, usize>>,
+}
+
+/// Keeps an image from being collected while an instance of it runs.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    specs: Arc<Specs>,
+    image: String,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut images = self.specs.images.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = images.get_mut(&self.image) {
+            *count -= 1;
+            if *count == 0 {
+                images.remove(&self.image);
+            }
+        }
+    }
+}
+
+impl Specs {
+    /// The container of an instance, and the port on which it is to listen.
+    pub(crate) fn instance(&self, live: &Live) -> (ContainerSpec, u16) {
+        (self.container(live.number, &live.spec, live.spec.args.clone(), "i"), port_of(&live.spec))
+    }
+
+    /// Says that an instance of this image is about to run.
+    pub(crate) fn in_use(self: &Arc<Self>, image: &str) -> InUse {
+        *self.images.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default() += 1;
+        InUse { specs: Arc::clone(self), image: image.to_owned() }
+    }
+
+    /// The images of which instances run.
+    pub(crate) fn running(&self) -> Vec<String> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The container of the release command.
+    pub(crate) fn release(&self, number: RevisionNumber, spec: &RevisionSpec, args: Vec<String>) -> ContainerSpec {
+        self.container(number, spec, args, "r")
+    }
+
+    fn container(&self, number: RevisionNumber, spec: &RevisionSpec, args: Vec<String>, kind: &str) -> ContainerSpec {
+        let serial = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = format!("{}-{number}-{kind}{serial}", self.app);
+        let memory_bytes = spec.resources.memory_bytes();
+        ContainerSpec {
+            id: ContainerId::parse(&id).expect("an app's name and numbers are a container's id"),
+            slot: self.slot,
+            layers: spec.layers.iter().filter_map(|layer| LayerRef::parse(layer).ok()).collect(),
+            upper: Upper::Memory { bytes: memory_bytes },
+            args,
+            env: self.environment(number, spec).into_iter().collect(),
+            cwd: build::plan::APP_DIR.to_owned(),
+            hostname: self.app.to_string(),
+            profile: Profile::App,
+            limits: Limits { memory_bytes, cpu_millis: spec.resources.cpu_millis(), cpu_weight: 100, pids: PIDS },
+            mounts: Vec::new(),
+            stdin: false,
+        }
+    }
+
+    fn environment(&self, number: RevisionNumber, spec: &RevisionSpec) -> BTreeMap<String, String> {
+        let facts = Facts {
+            app: &self.app,
+            revision: number,
+            hostname: &self.hostname,
+            https_port: self.https_port,
+            port: PORT,
+        };
+        environment::runtime(&spec.image_env, &facts, &spec.environment)
+    }
+
+    /// How long a revision may be quiet before it sleeps.
+    pub(crate) fn idle_timeout(&self, spec: &RevisionSpec) -> Duration {
+        spec.idle_timeout.map_or(self.idle_default, |seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
+    /// What the edge is told of a revision.
+    pub(crate) fn edge_settings(&self, spec: &RevisionSpec) -> AppSettings {
+        AppSettings {
+            max_concurrent_requests_per_instance: spec.resources.max_concurrent_requests_per_instance as usize,
+            ..AppSettings::default()
+        }
+    }
+}
