@@ -54,7 +54,7 @@ impl Default for BuildLimits {
     fn default() -> Self {
         Self {
             memory: 2 << 30,
-            time: Duration::from_secs(15 * 60),
+            time: Duration::from_mins(15),
             cpu_weight: 20,
             pids: 1024,
             at_once: 2,
@@ -81,7 +81,7 @@ pub struct BuildRequest<'a> {
     pub plan: &'a Plan,
     /// The source, to read key files from.
     pub tree: &'a (dyn SourceTree + Sync),
-    /// The source as a canonical tar, at its beginning; read once.
+    /// The source as a canonical tar; nobody else may move its position meanwhile.
     pub source: File,
     /// The SHA-256 of that tar, in hexadecimal.
     pub source_digest: &'a str,
@@ -118,7 +118,7 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A step of the plan ended badly.
-    #[error("{step} failed: {}", ended(.end, .limits))]
+    #[error("{step} failed: {}", ended(*.end, .limits))]
     Step {
         /// The activity's name.
         step: String,
@@ -185,7 +185,7 @@ impl BuildError {
     }
 }
 
-fn ended(end: &JobEnd, limits: &BuildLimits) -> String {
+fn ended(end: JobEnd, limits: &BuildLimits) -> String {
     match end {
         JobEnd::Code(code) => format!("exit code {code}"),
         JobEnd::Signal(signal) => format!("killed by signal {signal}"),

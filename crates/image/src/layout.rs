@@ -78,7 +78,7 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// An image's name in the index: parts of a-z, 0-9, joined by one of `-._:/`.
+/// An image's name in the index: words of a-z, 0-9 and inner `-`, joined by one of `._:/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageRef(String);
 
@@ -90,8 +90,13 @@ pub struct RefError(String);
 impl ImageRef {
     /// Checks a text from outside.
     pub fn parse(text: &str) -> Result<Self, RefError> {
-        let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if text.len() <= 200 && text.split(['-', '.', '_', ':', '/']).all(word) {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let word = |part: &str| {
+            let bytes = part.as_bytes();
+            let ends = bytes.first().zip(bytes.last());
+            ends.is_some_and(|(first, last)| plain(*first) && plain(*last)) && bytes.iter().all(|b| plain(*b) || *b == b'-')
+        };
+        if text.len() <= 200 && text.split(['.', '_', ':', '/']).all(word) {
             Ok(Self(text.to_owned()))
         } else {
             Err(RefError(text.chars().take(200).collect()))

@@ -1,6 +1,8 @@
 //! The source's layer: the unpacked tree, its bytecode, and what the plan's last steps leave.
 
 use std::collections::BTreeMap;
+use std::io::Seek as _;
+use std::path::Path;
 
 use image::{LayerKey, LayerRecord, Lower};
 
@@ -19,7 +21,8 @@ impl Build<'_> {
         if let Some(record) = self.finished(&key).await? {
             return Ok(record);
         }
-        let tar = self.request.source.try_clone().map_err(BuildError::io("opening the source"))?;
+        let mut tar = self.request.source.try_clone().map_err(BuildError::io("opening the source"))?;
+        tar.rewind().map_err(BuildError::io("opening the source"))?;
         let making = Making { key, prefix: "src", about: format!("source of {}", self.request.app), packed: true };
         self.make(making, |layer| async move { Ok(self.builder.jobs.unpack(&layer, APP_DIR, tar).await?) }).await
     }
@@ -75,7 +78,7 @@ impl Build<'_> {
 }
 
 fn worth_compiling(entries: &[Entry]) -> bool {
-    let python = |entry: &&Entry| !entry.symlink && entry.path.ends_with(".py");
+    let python = |entry: &&Entry| !entry.symlink && Path::new(&entry.path).extension().is_some_and(|extension| extension == "py");
     entries.iter().filter(python).map(|entry| entry.size).sum::<u64>() > COMPILE_ABOVE
 }
 

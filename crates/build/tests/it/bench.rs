@@ -116,7 +116,7 @@ impl Bench {
     /// The answer of an instance of an image to `GET /`, and how long its start took.
     pub(crate) async fn answer(&self, built: &Built) -> (String, Duration) {
         let begun = Instant::now();
-        let mut spec = self.spec(built, built.start.args.clone());
+        let mut spec = Self::spec(built, built.start.args.clone());
         spec.env.push(("PORT".to_owned(), "8080".to_owned()));
         let mut container = self.engine.create(spec).await.unwrap();
         let address = std::net::SocketAddr::new(container.address, 8080);
@@ -144,7 +144,7 @@ impl Bench {
         (text, took)
     }
 
-    pub(crate) fn spec(&self, built: &Built, args: Vec<String>) -> ContainerSpec {
+    fn spec(built: &Built, args: Vec<String>) -> ContainerSpec {
         ContainerSpec {
             id: ContainerId::parse(&format!("try-{}", rand::random::<u32>())).unwrap(),
             slot: 3,
@@ -170,7 +170,7 @@ impl Bench {
 
     /// What a program prints that runs as an app over an image's layers.
     pub(crate) async fn run_over(&self, built: &Built, args: &[&str]) -> String {
-        let spec = self.spec(built, args.iter().map(|&arg| arg.to_owned()).collect());
+        let spec = Self::spec(built, args.iter().map(|&arg| arg.to_owned()).collect());
         let mut container = self.engine.create(spec).await.unwrap();
         let (mut out, mut err) = container.take_output().unwrap();
         let (mut text, mut errors) = (String::new(), String::new());
