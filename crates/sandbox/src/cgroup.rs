@@ -3,11 +3,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::spec::{Limits, Usage};
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
+/// How long the kernel may take to end what was killed.
+const DYING: Duration = Duration::from_secs(5);
 /// Mounts beside the controllers of version 1.
 const OTHERS: [&str; 2] = ["systemd", "unified"];
 
@@ -55,6 +58,12 @@ impl Cgroups {
     /// Removes what an earlier platform left, and makes the platform's groups.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         self.remove_all();
+        // The containers of a platform that was killed a moment ago may not have ended yet.
+        let until = Instant::now() + DYING;
+        while self.tops().any(|top| top.exists()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+            self.remove_all();
+        }
         for top in self.tops() {
             fs::create_dir_all(&top)?;
         }
@@ -69,12 +78,13 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes every group of the platform; they must be empty.
+    /// Removes every group of the platform with what still runs in it, as far as that has ended.
     pub(crate) fn remove_all(&self) {
         for top in self.tops() {
             if let Ok(entries) = fs::read_dir(&top) {
-                for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-                    let _busy = fs::remove_dir(entry.path());
+                for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+                    let _version_1 = fs::write(path.join("cgroup.kill"), "1");
+                    let _busy = fs::remove_dir(path);
                 }
             }
             let _busy = fs::remove_dir(&top);
@@ -90,6 +100,8 @@ impl Cgroups {
                 _ => {}
             }
         }
+        // One that was there before may be frozen, and would stop whoever enters it.
+        group.thaw();
         group.limit(limits)?;
         Ok(group)
     }
