@@ -47,7 +47,8 @@ pub(crate) fn run(config: &ServeConfig) -> Result<(), ErrorBody> {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ADAPTABLE_LOG")
         .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("info,access=off,libcontainer=error,libcgroups=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
 }
 
 fn serve(config: &ServeConfig) -> anyhow::Result<()> {

@@ -1,10 +1,12 @@
 //! From an upload to what a revision is made of: the tree, its plan, its image.
 
+use std::sync::Arc;
+
 use api::{ErrorBody, ErrorCode};
 use build::plan::{PlanRequest, Template};
 use build::tree::{Entry as TreeEntry, SourceTree, TreeError};
 use build::{BuildError, BuildLog, BuildRequest, Built, Plan, explain};
-use image::ImageRef;
+use image::{ImageRef, Pin};
 use model::{Commit, DeploymentNumber, RevisionSpec, Settings, Step, StepState};
 use source::{CheckedTree, Kind, TreePath};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +72,7 @@ impl BuildLog for Log {
     }
 }
 
-/// Builds an upload with the app's settings.
+/// Builds an upload with the app's settings. The pin keeps what was built from being collected until a revision refers to it.
 #[expect(clippy::too_many_arguments, reason = "each is of another kind, and they come from one caller")]
 pub(crate) async fn build(
     control: &Control,
@@ -81,7 +83,7 @@ pub(crate) async fn build(
     commit: Option<Commit>,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<RevisionSpec> {
+) -> Result<(RevisionSpec, Arc<Pin>)> {
     progress.start(Step::Source).await.map_err(from_store)?;
     let (tree, digest) = source_tree(control, upload, settings.repo_subdir.clone()).await?;
     progress.end(StepState::Done).await.map_err(from_store)?;
@@ -96,7 +98,7 @@ pub(crate) async fn build(
     let built = image(control, entry, number, settings, &plan, &planned, &digest, &log, cancel).await?;
     let state = if built.dependencies_cached { StepState::Cached } else { StepState::Done };
     progress.end(state).await.map_err(from_store)?;
-    Ok(RevisionSpec {
+    let spec = RevisionSpec {
         image: built.image.to_string(),
         layers: built.layers.iter().map(ToString::to_string).collect(),
         args: built.start.args.clone(),
@@ -108,7 +110,8 @@ pub(crate) async fn build(
         template: built.template.to_string(),
         idle_timeout: settings.idle_timeout,
         commit,
-    })
+    };
+    Ok((spec, built.pin))
 }
 
 async fn source_tree(control: &Control, upload: &str, directory: Option<String>) -> Result<(CheckedTree, String)> {

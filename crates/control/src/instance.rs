@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use api::Stream;
 use engine::{Container, ContainerSpec, Engine, Exit};
 use model::{AppName, RevisionNumber};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time;
@@ -18,6 +19,8 @@ use crate::spec::InUse;
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(240);
 /// How long an app may take to end after SIGTERM.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a new revision may take for its first answer before it is taken as one that is slow, not broken.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
 /// How long after its start an app that listens elsewhere is given to come to the right port, before it is told.
 const ELSEWHERE_AFTER: Duration = Duration::from_secs(10);
 
@@ -31,10 +34,12 @@ pub(crate) enum StartFailure {
     #[error("the machine has no room for another instance: {0}")]
     NoRoom(String),
     /// Its process ended.
-    #[error("the app ended before it listened on port {port}: {how}")]
+    #[error("the app ended before it {} on port {port}: {how}", if *listened { "answered a first request" } else { "listened" })]
     Exited {
         /// Where it should have listened.
         port: u16,
+        /// Whether it did.
+        listened: bool,
         /// How it ended.
         how: String,
     },
@@ -135,7 +140,7 @@ impl Instance {
             tokio::select! {
                 biased;
                 exit = self.container.exited() => {
-                    return Err(StartFailure::Exited { port, how: describe(exit) });
+                    return Err(StartFailure::Exited { port, listened: false, how: describe(exit) });
                 }
                 connected = time::timeout(Duration::from_secs(1), TcpStream::connect(self.address)) => {
                     if let Ok(Ok(_stream)) = connected {
@@ -156,12 +161,48 @@ impl Instance {
             }
             tokio::select! {
                 exit = self.container.exited() => {
-                    return Err(StartFailure::Exited { port, how: describe(exit) });
+                    return Err(StartFailure::Exited { port, listened: false, how: describe(exit) });
                 }
                 () = time::sleep(pause) => {}
             }
             // Dense while most apps start, sparse for those that take minutes.
             pause = (pause * 5 / 4).min(Duration::from_millis(if waited.as_secs() < 2 { 10 } else { 250 }));
+        }
+    }
+
+    /// Waits until the instance has answered a first request, whatever it says.
+    ///
+    /// Servers like gunicorn accept connections before they have read the app: only an answer, or staying alive for long, tells
+    /// an app that works from one that is about to fail. An app whose first page takes its time is not failed for it.
+    pub(crate) async fn answers(&self, host: &str) -> Result<(), StartFailure> {
+        let port = self.address.port();
+        tokio::select! {
+            biased;
+            exit = self.container.exited() => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
+            () = time::sleep(FIRST_ANSWER) => Ok(()),
+            () = self.first_answer(host) => {
+                // An app that falls over its first request ends within this moment, if it ends for it.
+                match time::timeout(Duration::from_millis(2), self.container.exited()).await {
+                    Ok(exit) => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
+                    Err(_alive) => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn first_answer(&self, host: &str) {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Adaptable-Probe\r\nAccept: */*\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: {host}\r\nConnection: close\r\n\r\n"
+        );
+        loop {
+            if let Ok(mut stream) = TcpStream::connect(self.address).await
+                && stream.write_all(request.as_bytes()).await.is_ok()
+                && matches!(stream.read(&mut [0_u8; 512]).await, Ok(1..))
+            {
+                return;
+            }
+            // Closed without a byte: the server is not ready, or it does not speak HTTP/1.
+            time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -71,9 +71,13 @@ async fn candidate(
         })
         .await?;
     let app = app.ok_or_else(|| app_not_found(&entry.name))?;
+    // Let go only when the store has the revision.
+    let mut _pin = None;
     let spec = match request {
         Request::Source { upload, commit } => {
-            construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await?
+            let built = construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await?;
+            _pin = Some(built.1);
+            built.0
         }
         Request::Settings => {
             let live = live.ok_or_else(|| ErrorBody::new(ErrorCode::Conflict, "nothing is live that the settings could change"))?;
@@ -180,8 +184,12 @@ async fn start(
         Ok(instance) => instance,
         Err(failure) => return Err(start_failed(&failure, &[], port, progress)),
     };
+    let proven = async {
+        instance.ready(engine).await?;
+        instance.answers(&entry.specs.hostname).await
+    };
     let ready = tokio::select! {
-        ready = instance.ready(engine) => ready,
+        ready = proven => ready,
         () = cancel.cancelled() => Err(StartFailure::Cancelled),
     };
     if let Err(failure) = ready {
@@ -208,7 +216,9 @@ fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &
     let error = ErrorBody::new(ErrorCode::StartFailed, failure.to_string());
     match explain::start_failure(&lines.join("\n"), elsewhere, port) {
         Some(found) if elsewhere.is_empty() => {
-            ErrorBody { message: format!("{failure}. {}", found.title), ..error }.help(format!("{} {}", found.cause, found.fix).trim())
+            let cause = found.cause.trim_end_matches('.');
+            let help = if cause.is_empty() { found.fix } else { format!("{cause}. {}", found.fix) };
+            ErrorBody { message: format!("{failure}. {}", found.title), ..error }.help(help)
         }
         _ => error.help(failure.help()),
     }
