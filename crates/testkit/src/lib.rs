@@ -1,0 +1,12 @@
+//! A whole platform for a test: the real binary with real containers, driven as a user drives it.
+//!
+//! Tests want to fail loudly and at the spot, so what goes wrong here panics. When a platform ends, the machine is looked over: a
+//! process, mount, control group, firewall table or network device that it left behind fails the test.
+
+mod http;
+mod platform;
+mod world;
+
+pub use http::{Answer, Connection, exchange};
+pub use platform::{Options, Output, Platform, wait_until};
+pub use world::tag;

@@ -1,0 +1,89 @@
+//! What a platform must not leave behind on the machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+/// The short name of a data directory, which names of groups, tables and devices hold.
+pub fn tag(data_dir: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    Sha256::digest(data_dir.as_os_str().as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Everything that bears the data directory's name or its tag, in words; empty in a clean world.
+pub(crate) fn leftovers(data_dir: &Path) -> Vec<String> {
+    let tag = tag(data_dir);
+    let mut found = processes(data_dir);
+    found.extend(mounts(data_dir));
+    found.extend(groups(&format!("adaptable-{tag}")));
+    let table = format!("adaptable_{tag}");
+    found.extend(lines_of("nft", &["list", "tables"]).into_iter().filter(|line| line.contains(&table)));
+    let device = format!("ad{}-", &tag[..4]);
+    found.extend(
+        lines_of("ip", &["-o", "link"]).into_iter().filter(|line| line.contains(&format!(" {device}"))).map(|line| format!("device {line}")),
+    );
+    for program in ["iptables", "iptables-legacy"] {
+        found.extend(lines_of(program, &["-w", "2", "-S"]).into_iter().filter(|line| line.contains(&device)));
+    }
+    found
+}
+
+/// Processes, zombies aside, whose command line or environment names the directory.
+fn processes(data_dir: &Path) -> Vec<String> {
+    let name = data_dir.to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    for (pid, path) in numbered() {
+        for file in ["cmdline", "environ"] {
+            let text = fs::read(path.join(file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).replace('\0', " ");
+            if text.contains(&name) {
+                found.push(format!("process {pid}, by its {file}: {}", text.chars().take(200).collect::<String>()));
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Mounts from or below the directory, in the mount namespace of any process.
+fn mounts(data_dir: &Path) -> Vec<String> {
+    let name = data_dir.to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    for (pid, path) in numbered() {
+        let table = fs::read_to_string(path.join("mountinfo")).unwrap_or_default();
+        found.extend(table.lines().filter(|line| line.contains(&name)).map(|line| format!("mount seen by process {pid}: {line}")));
+    }
+    found
+}
+
+/// Control groups of that name in any hierarchy, whichever way they are mounted.
+fn groups(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+    while let Some((path, depth)) = open.pop() {
+        for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.file_name() == name {
+                found.push(format!("control group {}", entry.path().display()));
+            } else if depth < 2 {
+                open.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found
+}
+
+fn numbered() -> Vec<(u32, PathBuf)> {
+    let entries = fs::read_dir("/proc").expect("the system's processes can be listed");
+    entries.flatten().filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect()
+}
+
+/// What a program prints; nothing where it is not there.
+fn lines_of(program: &str, arguments: &[&str]) -> Vec<String> {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()).unwrap_or_default()
+}
