@@ -5,14 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
 use crate::spec::{Limits, Usage};
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
 /// How long the kernel may take to end what was killed.
 const DYING: Duration = Duration::from_secs(5);
-/// Mounts beside the controllers of version 1.
-const OTHERS: [&str; 2] = ["systemd", "unified"];
+/// The controllers that version 1 is used for, where it is there.
+const CONTROLLERS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
 
 /// The machine's layout, and our group in it.
 #[derive(Debug, Clone)]
@@ -20,7 +22,7 @@ pub(crate) struct Cgroups {
     /// The name of the platform's group, as in `adaptable-1a2b3c4d`.
     group: String,
     /// Directories of version 1, with what each controls.
-    v1: Vec<(String, PathBuf)>,
+    v1: Vec<(&'static str, PathBuf)>,
     /// The directory of version 2: the whole of it, or its freezer alone beside version 1.
     v2: Option<PathBuf>,
 }
@@ -32,14 +34,7 @@ impl Cgroups {
         if root.join("cgroup.controllers").is_file() {
             return Self { group, v1: Vec::new(), v2: Some(root.to_owned()) };
         }
-        // All of them, not only those with limits: the runtime joins each, so each is to be cleaned up.
-        let v1 = fs::read_dir(root)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-            .filter(|(name, path)| !OTHERS.contains(&name.as_str()) && path.join("cgroup.procs").is_file())
-            .collect();
+        let v1 = CONTROLLERS.into_iter().map(|name| (name, root.join(name))).filter(|(_, path)| path.is_dir()).collect();
         let unified = root.join("unified");
         let v2 = unified.join("cgroup.procs").is_file().then_some(unified);
         Self { group, v1, v2 }
@@ -107,6 +102,17 @@ impl Cgroups {
     }
 }
 
+/// Hides the hierarchies from the calling process and all its children to come; it must be in a mount namespace of its own.
+///
+/// The runtime would look after groups by itself: join them once more, a matter of milliseconds, and at a failure kill whoever is in
+/// them, its caller included. It finds no controller now, and leaves all to us.
+pub(crate) fn hide() -> io::Result<()> {
+    umount2(ROOT, MntFlags::MNT_DETACH)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), ROOT, Some("tmpfs"), flags, Some("size=4k"))?;
+    Ok(())
+}
+
 /// One container's group.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -167,19 +173,12 @@ impl Group {
         Ok(())
     }
 
-    /// The path by which the container's runtime knows it, from the root of each hierarchy.
-    pub(crate) fn path(&self) -> String {
-        format!("/{}/{}", self.cgroups.group, self.id)
-    }
-
-    /// Puts the calling process, and all its children to come, into the group of version 2 beside version 1, which the runtime
-    /// does not know of. All others the runtime joins itself; the caller must not be in them, for when a creation fails the runtime
-    /// kills whoever is.
+    /// Puts the calling process, and all its children to come, into the group.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        match (self.cgroups.pure(), self.v2("cgroup.procs")) {
-            (false, Some(procs)) => fs::write(procs, "0"),
-            _ => Ok(()),
+        for directory in self.directories() {
+            fs::write(directory.join("cgroup.procs"), "0")?;
         }
+        Ok(())
     }
 
     /// The processes in it.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::Group;
 use crate::network::Network;
 use crate::rootfs::{self, Places};
-use crate::runtime;
+use crate::runtime::{self, Payload};
+use crate::seccomp::Filter;
 use crate::spec::ContainerSpec;
 
 /// What a creator reports: the container's first process, or why there is none.
@@ -32,6 +33,7 @@ pub(crate) struct Job<'a> {
     /// The container's number in the pool of addresses.
     pub(crate) number: u32,
     pub(crate) group: Group,
+    pub(crate) filter: Filter,
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
@@ -56,19 +58,20 @@ pub(crate) fn run(job: Job<'_>) -> ! {
 }
 
 fn make(job: Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
-    let Job { spec, places, network, number, group, stdin, stdout, stderr, report: _ } = job;
+    let Job { spec, places, network, number, group, filter, stdin, stdout, stderr, report: _ } = job;
     group.enter()?;
     let rootfs = rootfs::make(places, spec)?;
     let bundle = rootfs.scratch.join("bundle");
     fs::create_dir(&bundle)?;
     let state = rootfs.scratch.join("state");
     fs::create_dir(&state)?;
-    let description = runtime::describe(spec, &rootfs, &group.path());
+    let description = runtime::describe(spec, &rootfs);
     fs::write(bundle.join("config.json"), serde_json::to_vec(&description)?)?;
     stdio(stdin, &stdout, &stderr)?;
     drop((stdout, stderr));
     let mut container = ContainerBuilder::new("c".to_owned(), SyscallType::default())
         .with_root_path(&state)?
+        .with_executor(Payload { filter })
         .as_init(&bundle)
         .with_systemd(false)
         .with_detach(true)

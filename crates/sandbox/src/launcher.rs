@@ -22,6 +22,8 @@ use sha2::{Digest, Sha256};
 use crate::cgroup::Cgroups;
 use crate::network::Network;
 use crate::rootfs::{Places, RUN, quit};
+use crate::seccomp::Filter;
+use crate::spec::Profile;
 
 /// What a launcher is told once, at its start.
 #[derive(Debug, Clone)]
@@ -138,6 +140,8 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
         network,
         resolv_conf: config.resolv_conf.clone().into_bytes(),
         ca_bundle: config.ca_bundle.as_ref().and_then(|path| fs::read(path).ok()),
+        app_filter: Filter::compile(Profile::App)?,
+        build_filter: Filter::compile(Profile::Build)?,
     };
     server::Server::new(shared, socket)?.serve()
 }

@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
+use crate::cgroup;
 use crate::spec::{ContainerSpec, ID_COUNT, LayerRef, Mount, Upper};
 
 /// Where the launcher finds layers, stacks and caches.
@@ -67,6 +68,7 @@ pub(crate) struct Rootfs {
 pub(crate) fn make(places: &Places, spec: &ContainerSpec) -> io::Result<Rootfs> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    cgroup::hide()?;
     let run = PathBuf::from(RUN);
     let base = spec.id_base();
     let size = match spec.upper {

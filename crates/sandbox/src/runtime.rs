@@ -1,10 +1,13 @@
 //! The description of a container in the words of the OCI runtime specification, which libcontainer takes.
 
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::workload::default::get_executor;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use crate::rootfs::Rootfs;
-use crate::seccomp;
+use crate::seccomp::Filter;
 use crate::spec::{ContainerSpec, ID_COUNT, Profile};
 
 /// What package managers need within the container's own user namespace.
@@ -26,8 +29,25 @@ const BUILD_CAPABILITIES: [&str; 12] = [
 /// Descriptors that a process of a container may have open.
 const FILES: u64 = 65_536;
 
+/// Becomes the app, as the last thing that a container's first process does.
+#[derive(Clone)]
+pub(crate) struct Payload {
+    pub(crate) filter: Filter,
+}
+
+impl Executor for Payload {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        self.filter.load().map_err(|error| ExecutorError::Other(format!("load the filter of system calls: {error}")))?;
+        get_executor().exec(spec)
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        get_executor().validate(spec)
+    }
+}
+
 /// `config.json` of a container.
-pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs, cgroup: &str) -> Value {
+pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs) -> Value {
     let capabilities: &[&str] = match spec.profile {
         Profile::App => &[],
         Profile::Build => &BUILD_CAPABILITIES,
@@ -63,8 +83,7 @@ pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs, cgroup: &str) -> V
                 { "type": "ipc" }, { "type": "uts" }, { "type": "cgroup" }
             ],
             "uidMappings": ids, "gidMappings": ids,
-            "cgroupsPath": cgroup,
-            "seccomp": seccomp::filter(spec.profile),
+            "cgroupsPath": "/none",
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
                 "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts", "/sys/firmware",

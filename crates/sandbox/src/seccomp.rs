@@ -2,8 +2,16 @@
 //!
 //! A list of what is allowed, in the manner of the usual container engines; everything else answers EPERM, and `clone3` answers
 //! ENOSYS, so that C libraries fall back to `clone`, whose flags can be looked at (a new user namespace is refused).
+//!
+//! Filters are compiled once, by the launcher; each container's first process loads one just before it becomes the app.
 
-use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
+
+use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::spec::Profile;
 
@@ -36,39 +44,78 @@ truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid w
 
 /// Flags of `clone` that make a namespace: CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}.
 const NEW_NAMESPACES: u64 = 0x7E02_0080;
-/// The family of sockets between virtual machines and their host, which a container has no business with.
-const AF_VSOCK: u64 = 40;
-/// The family of sockets of the kernel's cryptography, an attack surface that nobody needs.
+/// The first family of sockets that is refused: the kernel's cryptography, and after it virtual machines' hosts, and what is rarer.
 const AF_ALG: u64 = 38;
-const ENOSYS: u32 = 38;
-const EPERM: u32 = 1;
+/// `personality` that only asks.
+const ASK: u64 = 0xFFFF_FFFF;
 
-/// The filter of a profile.
-pub(crate) fn filter(profile: Profile) -> Value {
-    let mut allowed: Vec<&str> = ALLOWED.split_whitespace().collect();
-    if profile == Profile::Build {
-        // Maintainer scripts of packages; harmless within the container's user namespace.
-        allowed.push("chroot");
+/// A compiled filter.
+#[derive(Clone)]
+pub(crate) struct Filter(Vec<libc::sock_filter>);
+
+impl Filter {
+    /// Compiles the filter of a profile.
+    pub(crate) fn compile(profile: Profile) -> io::Result<Self> {
+        let context = rules(profile).map_err(|error| io::Error::other(format!("compile the filter of system calls: {error}")))?;
+        let mut file = File::from(memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC)?);
+        context.export_bpf(file.as_fd()).map_err(io::Error::other)?;
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        // struct sock_filter: code, two jumps, a value.
+        let instruction = |it: &[u8]| libc::sock_filter {
+            code: u16::from_ne_bytes([it[0], it[1]]),
+            jt: it[2],
+            jf: it[3],
+            k: u32::from_ne_bytes([it[4], it[5], it[6], it[7]]),
+        };
+        Ok(Self(bytes.chunks_exact(8).map(instruction).collect()))
     }
-    json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": EPERM,
-        "architectures": architectures(),
-        "syscalls": [
-            { "names": allowed, "action": "SCMP_ACT_ALLOW" },
-            { "names": ["clone"], "action": "SCMP_ACT_ALLOW",
-              "args": [{ "index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" }] },
-            { "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS },
-            { "names": ["socket"], "action": "SCMP_ACT_ALLOW",
-              "args": [{ "index": 0, "value": AF_ALG, "op": "SCMP_CMP_LT" }] },
-            { "names": ["socket"], "action": "SCMP_ACT_ALLOW",
-              "args": [{ "index": 0, "value": AF_VSOCK, "op": "SCMP_CMP_GT" }] },
-            { "names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{ "index": 0, "value": 0, "op": "SCMP_CMP_EQ" }] },
-            { "names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{ "index": 0, "value": 0xFFFF_FFFF_u32, "op": "SCMP_CMP_EQ" }] }
-        ]
-    })
+
+    /// Applies it to the calling process and all that come of it, for ever. The process must have given up new privileges.
+    pub(crate) fn load(&self) -> io::Result<()> {
+        let mut instructions = self.0.clone();
+        let length = libc::c_ushort::try_from(instructions.len()).map_err(io::Error::other)?;
+        let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
+        #[expect(unsafe_code, reason = "a system call without a wrapper")]
+        // SAFETY: the program points to as many instructions as it says; both outlive the call.
+        let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
 }
 
-fn architectures() -> Value {
-    if cfg!(target_arch = "aarch64") { json!(["SCMP_ARCH_AARCH64"]) } else { json!(["SCMP_ARCH_X86_64"]) }
+fn rules(profile: Profile) -> Result<ScmpFilterContext, libseccomp::error::SeccompError> {
+    let mut context = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
+    // A tree instead of a list of hundreds of comparisons; where the library can't, a list does.
+    let _list = context.set_ctl_optimize(2);
+    // Maintainer scripts of packages; harmless within the container's user namespace.
+    let more = if profile == Profile::Build { "chroot" } else { "" };
+    for name in ALLOWED.split_whitespace().chain(more.split_whitespace()) {
+        // A name that this library or machine does not know can't be called by programs either.
+        if let Ok(number) = ScmpSyscall::from_name(name) {
+            context.add_rule(ScmpAction::Allow, number)?;
+        }
+    }
+    let mut with = |name: &str, argument: ScmpCompareOp, value: u64| {
+        let condition = ScmpArgCompare::new(0, argument, value);
+        context.add_rule_conditional(ScmpAction::Allow, ScmpSyscall::from_name(name)?, &[condition]).map(drop)
+    };
+    with("clone", ScmpCompareOp::MaskedEqual(NEW_NAMESPACES), 0)?;
+    with("socket", ScmpCompareOp::Less, AF_ALG)?;
+    with("personality", ScmpCompareOp::Equal, 0)?;
+    with("personality", ScmpCompareOp::Equal, ASK)?;
+    context.add_rule(ScmpAction::Errno(libc::ENOSYS), ScmpSyscall::from_name("clone3")?)?;
+    Ok(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_compiled() {
+        let app = Filter::compile(Profile::App).expect("compiled");
+        let build = Filter::compile(Profile::Build).expect("compiled");
+        assert!(app.0.len() > 100 && build.0.len() > app.0.len(), "{} {}", app.0.len(), build.0.len());
+    }
 }

@@ -20,7 +20,8 @@ use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
 use crate::network::{self, Network, Pool};
 use crate::rootfs::Places;
-use crate::spec::{ContainerId, ContainerSpec, Exit, Mount};
+use crate::seccomp::Filter;
+use crate::spec::{ContainerId, ContainerSpec, Exit, Mount, Profile};
 
 /// What all containers have in common.
 pub(super) struct Shared {
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) network: Network,
     pub(super) resolv_conf: Vec<u8>,
     pub(super) ca_bundle: Option<Vec<u8>>,
+    pub(super) app_filter: Filter,
+    pub(super) build_filter: Filter,
 }
 
 /// A container from the request on until nothing of it is left.
@@ -299,6 +302,10 @@ impl Server {
                     network: &self.shared.network,
                     number,
                     group,
+                    filter: match spec.profile {
+                        Profile::App => self.shared.app_filter.clone(),
+                        Profile::Build => self.shared.build_filter.clone(),
+                    },
                     stdin: stdin_out,
                     stdout: stdout_in,
                     stderr: stderr_in,
