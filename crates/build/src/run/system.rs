@@ -49,6 +49,9 @@ impl Build<'_> {
         }
         // One at a time: they share apt's lists and archives, which no program of an app ever sees.
         let _held = self.builder.packages.lock().await;
+        if let Some(record) = self.finished(&key).await? {
+            return Ok(Some(record));
+        }
         let about = format!("Debian packages: {}", names.join(" "));
         let making = Making { key, prefix: "sys", about, packed };
         let record = self.make(making, |layer| async move { self.install(&layer, lowers, &names).await }).await?;

@@ -119,6 +119,25 @@ pub(crate) async fn the_examples_answer(bench: &Bench) {
     }
 }
 
+/// Every fixture that is no broken one is planned, built, and answers.
+pub(crate) async fn the_fixtures_answer(bench: &Bench) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/apps");
+    let mut names: Vec<_> = fixtures.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    for (number, name) in names.iter().filter(|name| !refused(name)).enumerate() {
+        let log = Log::default();
+        let (_, built) = bench.build_dir(&fixtures.join(name), &format!("shop:f{number}"), &log).await;
+        let (text, took) = bench.answer(&built).await;
+        println!("{name} answered after {took:?}: {}", text.lines().next().unwrap_or_default());
+        assert!(text.starts_with("HTTP/1.") && text.contains(" 200 "), "{name}: {text}");
+    }
+}
+
+/// Fixtures that fail on purpose, or need a base directory to be named.
+fn refused(name: &str) -> bool {
+    name.starts_with("broken-") || ["monorepo", "no-manifest", "not-python"].contains(&name)
+}
+
 /// Other people's tools read the image and find every layer whole.
 pub(crate) async fn skopeo_and_umoci_take_the_image(bench: &Bench) {
     let built = bench.build(&flask_plan(), &flask_tree("one"), "shop:1", &Log::default()).await.unwrap();

@@ -33,6 +33,7 @@ tests![
     a_failed_installation_says_so_and_leaves_nothing,
     packages_become_layers_and_are_found_again,
     the_examples_answer,
+    the_fixtures_answer,
     skopeo_and_umoci_take_the_image,
     a_cancelled_build_ends_with_all_its_processes,
     jobs_are_limited_in_memory_and_time,
