@@ -1,0 +1,107 @@
+//! What an idle platform takes: the memory of all its processes, and their CPU time over a while.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// After the last work, before it counts as idle.
+const REST: Duration = Duration::from_secs(3);
+
+/// What was measured.
+pub(crate) struct Idle {
+    /// Its processes.
+    pub(crate) processes: Vec<Process>,
+    /// CPU time of all of them as a part of one core.
+    pub(crate) cpu: f64,
+    /// How long that was counted for.
+    pub(crate) over: Duration,
+}
+
+/// One process.
+pub(crate) struct Process {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its part of the memory that it has or shares.
+    pub(crate) pss: u64,
+    /// All memory that it has or shares.
+    pub(crate) rss: u64,
+    /// How many threads it has.
+    pub(crate) threads: usize,
+}
+
+impl Idle {
+    /// Proportional set size of all.
+    pub(crate) fn pss(&self) -> u64 {
+        self.processes.iter().map(|process| process.pss).sum()
+    }
+
+    /// Resident set size of all; what they share counts twice.
+    pub(crate) fn rss(&self) -> u64 {
+        self.processes.iter().map(|process| process.rss).sum()
+    }
+}
+
+/// Measures the process and all its descendants.
+pub(crate) fn measure(root: u32, over: Duration) -> Result<Idle> {
+    std::thread::sleep(REST);
+    let pids = family(root)?;
+    let before = cpu(&pids)?;
+    let began = Instant::now();
+    std::thread::sleep(over);
+    let spent = cpu(&pids)?.saturating_sub(before);
+    let elapsed = began.elapsed();
+    let processes = pids.iter().map(|pid| process(*pid)).collect::<Result<_>>()?;
+    Ok(Idle { processes, cpu: spent.as_secs_f64() / elapsed.as_secs_f64(), over: elapsed })
+}
+
+/// A process and its descendants.
+fn family(root: u32) -> Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // It may have ended since.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        parents.extend(parent.map(|parent| (pid, parent)));
+    }
+    let mut family = vec![root];
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    Ok(family)
+}
+
+/// The CPU time of processes with all their threads, as the scheduler counts it: in nanoseconds, not in ticks.
+fn cpu(pids: &[u32]) -> Result<Duration> {
+    let mut total = 0;
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            total += text
+                .split_whitespace()
+                .next()
+                .and_then(|time| time.parse::<u64>().ok())
+                .context("the kernel counts no CPU time")?;
+        }
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+fn process(pid: u32) -> Result<Process> {
+    let directory = Path::new("/proc").join(pid.to_string());
+    let rollup = fs::read_to_string(directory.join("smaps_rollup"))?;
+    let field = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    Ok(Process {
+        name: fs::read_to_string(directory.join("comm"))?.trim().to_owned(),
+        pss: field("Pss:").context("the kernel counts no proportional memory")?,
+        rss: field("Rss:").context("the kernel counts no resident memory")?,
+        threads: fs::read_dir(directory.join("task"))?.count(),
+    })
+}

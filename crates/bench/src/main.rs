@@ -1,0 +1,128 @@
+//! `make bench`: the figures that we promise, as ratios from interleaved runs on this machine. It informs; it never fails by time.
+
+mod app;
+mod bare;
+mod docker;
+mod figures;
+mod idle;
+mod push;
+mod report;
+mod visit;
+mod warm;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use testkit::{Options, Platform};
+
+use app::App;
+use bare::Bare;
+use docker::Docker;
+use figures::Samples;
+use report::Report;
+
+/// Between two runs: what the last one left to do in the background is over by then.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// Measures a platform against the same app without one.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The program to measure.
+    #[arg(long, env = "BENCH_PROGRAM", default_value = "target/release/adaptable")]
+    program: PathBuf,
+    /// The app that is deployed.
+    #[arg(long, default_value = "examples/flask")]
+    source: PathBuf,
+    /// Where the environment of the bare app is kept from one bench to the next.
+    #[arg(long, default_value = "target/bench")]
+    cache: PathBuf,
+    /// Cold starts of each kind.
+    #[arg(long, env = "BENCH_ROUNDS", default_value_t = 15)]
+    rounds: usize,
+    /// Pushes.
+    #[arg(long, env = "BENCH_PUSHES", default_value_t = 9)]
+    pushes: usize,
+    /// Warm requests of each kind.
+    #[arg(long, env = "BENCH_REQUESTS", default_value_t = 2000)]
+    requests: usize,
+    /// Sleeping apps beside which the idle platform is measured.
+    #[arg(long, default_value_t = 10)]
+    apps: usize,
+    /// Seconds for which the idle platform's CPU time is counted.
+    #[arg(long, env = "BENCH_IDLE_SECONDS", default_value_t = 30)]
+    idle_seconds: u64,
+    /// Start a Docker engine of one's own, where one is installed but none answers.
+    #[arg(long, env = "BENCH_DOCKER", num_args = 0..=1, default_missing_value = "true", default_value_t = false,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    docker: bool,
+    /// Print one JSON document to standard output; the table goes to standard error.
+    #[arg(long, env = "BENCH_JSON", num_args = 0..=1, default_missing_value = "true", default_value_t = false,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    json: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let program = args.program.canonicalize().with_context(|| format!("find the program {}", args.program.display()))?;
+    let began = Instant::now();
+    let mut report = Report::new(&program);
+    {
+        let options = Options { idle_timeout: "24h".to_owned(), ..Options::default() };
+        say("starting a platform, deploying the app");
+        let platform = Platform::start(program.to_str().context("the program's path is not text")?, options);
+        measure(&args, &platform, &mut report)?;
+    }
+    report.took(began.elapsed());
+    report.print(args.json)?;
+    Ok(())
+}
+
+fn measure(args: &Args, platform: &Platform, report: &mut Report) -> Result<()> {
+    let app = App::deploy(platform, &args.source)?;
+    say("preparing the same app on the bare host");
+    let bare = Bare::prepare(&args.cache, &args.source, &app.packages()?)?;
+    let docker = Docker::find(args.docker).and_then(|docker| docker.load(&app));
+    let docker = docker.map_err(|error| report.note(format!("docker run: {error:#}: skipped"))).ok();
+
+    say("cold starts");
+    let (mut edge, mut alone, mut engine) = (Samples::default(), Samples::default(), Samples::default());
+    // The first of each warms the page cache, and is not counted.
+    for round in 0..=args.rounds {
+        app.sleep()?;
+        std::thread::sleep(SETTLE);
+        let cold = app.visit()?.seconds;
+        app.sleep()?;
+        std::thread::sleep(SETTLE);
+        let started = bare.start_once()?;
+        std::thread::sleep(SETTLE);
+        let ran = docker.as_ref().map(docker::Loaded::run_once).transpose()?;
+        if round > 0 {
+            edge.add(cold);
+            alone.add(started);
+            engine.extend(ran);
+        }
+    }
+    report.cold(&edge, &alone, &engine);
+
+    say("pushes of a one-line change");
+    let pushes = push::measure(&app, &bare, args.pushes)?;
+    report.push(&pushes);
+
+    say("warm requests");
+    report.warm(&warm::measure(&app, &bare, args.requests)?);
+
+    say("the idle platform");
+    app.beside(args.apps)?;
+    let idle = idle::measure(platform.pid(), Duration::from_secs(args.idle_seconds))?;
+    report.idle(&idle, args.apps);
+    Ok(())
+}
+
+/// Progress, for whoever watches.
+fn say(what: &str) {
+    // Nobody may be reading.
+    let _closed = writeln!(std::io::stderr(), "bench: {what}");
+}

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Measures target/release/adaptable. BENCH_JSON=1 prints a document, BENCH_DOCKER=1 starts a Docker engine where none answers.
+set -eu
+cd "$(dirname "$0")/.."
+${CARGO:-cargo} build --quiet --release --package bench
+exec target/release/bench "$@"
