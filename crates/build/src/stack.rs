@@ -176,7 +176,7 @@ impl Stacks {
     }
 }
 
-/// Makes the default stacks where they are missing; as root. Tells what it does, a line per activity.
+/// Makes the default stacks where they are missing; as root. Tells what it does, a line per activity. Fails only when there is none.
 pub fn ensure(dir: &Path, host: &crate::host::HostSettings, tell: &mut (dyn FnMut(&str) + Send)) -> Result<Stacks, make::MakeError> {
     let releases = DEFAULT_RELEASES.map(|name| Release(name.to_owned()));
     let told = std::sync::Mutex::new((tell, BTreeMap::new()));
@@ -188,8 +188,17 @@ pub fn ensure(dir: &Path, host: &crate::host::HostSettings, tell: &mut (dyn FnMu
             tell(format!("{release}: {doing} {line}").trim_end());
         }
     };
-    make::make(dir, &releases, false, host, &progress)?;
-    Ok(Stacks::new(dir))
+    let made = make::make(dir, &releases, false, host, &progress);
+    let stacks = Stacks::new(dir);
+    match made {
+        // A machine without its mirrors goes on with what it has.
+        Err(error) if stacks.all().is_ok_and(|stacks| !stacks.is_empty()) => {
+            let (tell, _) = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            tell(&format!("not every base system could be made, the others serve: {error}"));
+        }
+        made => drop(made?),
+    }
+    Ok(stacks)
 }
 
 /// The name of the packed content beside `fs`.

@@ -64,3 +64,15 @@ fn reads_dpkg_status() {
     let installed = make::parse_status(status);
     assert_eq!(installed, BTreeMap::from([("a".to_owned(), "1".to_owned()), ("c".to_owned(), "3-1".to_owned())]));
 }
+
+#[test]
+fn a_machine_that_cannot_make_a_stack_goes_on_with_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    lay(dir.path(), &stack("bookworm", 11, 1));
+    // A directory where the lock's file belongs stands for whatever may keep the other from being made.
+    fs::create_dir(dir.path().join(".trixie.lock")).unwrap();
+    let mut lines = Vec::new();
+    let stacks = ensure(dir.path(), &crate::host::HostSettings::default(), &mut |line| lines.push(line.to_owned())).unwrap();
+    assert_eq!(stacks.all().unwrap().len(), 1);
+    assert!(lines.iter().any(|line| line.contains("the others serve")), "{lines:?}");
+}
