@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::spec::{Limits, Usage};
 
@@ -179,6 +181,14 @@ impl Group {
             fs::write(directory.join("cgroup.procs"), "0")?;
         }
         Ok(())
+    }
+
+    /// Kills every process in it.
+    pub(crate) fn kill(&self) {
+        self.thaw();
+        for pid in self.processes() {
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 
     /// The processes in it.

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::libc;
 use nix::unistd::dup2_raw;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ use crate::spec::ContainerSpec;
 pub(crate) enum Report {
     /// Its process id, in the launcher's namespace.
     Started(i32),
+    /// What failed for want of memory, disk or processes.
+    NoRoom(String),
     /// What failed.
     Failed(String),
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(job: Job<'_>) -> ! {
     // A panic must not unwind into the launcher's loop, of which this process is a copy.
     let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make(job))) {
         Ok(Ok(pid)) => Report::Started(pid),
+        Ok(Err(error)) if is_no_room(&*error) => Report::NoRoom(chain(&*error)),
         Ok(Err(error)) => Report::Failed(chain(&*error)),
         Err(_panic) => Report::Failed("the making of the container panicked".to_owned()),
     };
@@ -104,6 +108,12 @@ fn stdio(stdin: Option<OwnedFd>, stdout: &OwnedFd, stderr: &OwnedFd) -> io::Resu
         std::mem::forget(duplicated);
     }
     Ok(())
+}
+
+/// Whether it may go well once something else has ended.
+fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    number.is_some_and(|number| [libc::ENOMEM, libc::ENOSPC, libc::EDQUOT, libc::EAGAIN, libc::ENFILE, libc::EMFILE].contains(&number))
 }
 
 /// An error with all its causes in one line.

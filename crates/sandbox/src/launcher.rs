@@ -2,6 +2,7 @@
 //!
 //! It is the first process of a process namespace of its own: when it ends, for whatever reason, the kernel ends every container.
 
+mod creation;
 mod server;
 mod signals;
 mod work;

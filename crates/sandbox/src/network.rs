@@ -102,6 +102,8 @@ impl Network {
         outside.veth(&device, "eth0", pid)?;
         // Without IPv6 a container has no link-local neighbour.
         let _without = fs::write(format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6"), "1");
+        // What comes from a container bears its own address, or is dropped.
+        let _strict = fs::write(format!("/proc/sys/net/ipv4/conf/{device}/rp_filter"), "1");
         let number = index(&device)?;
         outside.address(number, gateway, address)?;
         outside.up(number)?;

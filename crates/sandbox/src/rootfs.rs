@@ -131,14 +131,6 @@ fn binds(places: &Places, spec: &ContainerSpec, run: &Path, ids: BorrowedFd<'_>)
                 fs::write(&at_outside, contents)?;
                 binds.push((at_outside, at.clone(), true));
             }
-            Mount::Tree { layer, path, at } => {
-                if path.split('/').any(|part| part == "..") {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path with `..`"));
-                }
-                let directory = places.layer(layer.as_str()).join("fs").join(path.trim_start_matches('/'));
-                shifted(&directory, &at_outside, ids, true)?;
-                binds.push((at_outside, at.clone(), true));
-            }
         }
     }
     Ok(binds)

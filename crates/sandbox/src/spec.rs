@@ -169,15 +169,6 @@ pub enum Mount {
         /// What it holds.
         contents: Vec<u8>,
     },
-    /// A layer's directory, read-only, at another place than its own.
-    Tree {
-        /// Which.
-        layer: LayerId,
-        /// The directory within it, relative.
-        path: String,
-        /// Where it lies inside, absolute.
-        at: String,
-    },
 }
 
 impl fmt::Debug for Mount {
@@ -186,9 +177,6 @@ impl fmt::Debug for Mount {
         match self {
             Self::Cache { name, at } => f.debug_struct("Cache").field("name", name).field("at", at).finish(),
             Self::File { at, .. } => f.debug_struct("File").field("at", at).finish_non_exhaustive(),
-            Self::Tree { layer, path, at } => {
-                f.debug_struct("Tree").field("layer", layer).field("path", path).field("at", at).finish()
-            }
         }
     }
 }

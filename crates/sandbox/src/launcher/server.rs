@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -15,13 +16,13 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Message, Question, Refusal, Reply, Request, receive, send};
-use crate::create::{self, Job, Report};
+use crate::create::Report;
 use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
 use crate::network::{self, Network, Pool};
 use crate::rootfs::Places;
 use crate::seccomp::Filter;
-use crate::spec::{ContainerId, ContainerSpec, Exit, Mount, Profile};
+use crate::spec::{ContainerId, Exit};
 
 /// What all containers have in common.
 pub(super) struct Shared {
@@ -35,41 +36,42 @@ pub(super) struct Shared {
 }
 
 /// A container from the request on until nothing of it is left.
-struct Running {
-    id: ContainerId,
-    number: u32,
-    group: Group,
+pub(super) struct Running {
+    pub(super) id: ContainerId,
+    pub(super) number: u32,
+    pub(super) group: Group,
     /// Its first process, once it is known.
-    pid: Option<i32>,
+    pub(super) pid: Option<i32>,
 }
 
 /// A child that works on a request.
-struct Helper {
-    question: u64,
-    report: File,
-    bytes: Vec<u8>,
-    kind: HelperKind,
+pub(super) struct Helper {
+    /// What it answers.
+    pub(super) question: u64,
+    pub(super) report: File,
+    pub(super) bytes: Vec<u8>,
+    pub(super) kind: HelperKind,
 }
 
-enum HelperKind {
+pub(super) enum HelperKind {
     /// It makes a container; the descriptors go to the platform with the answer.
-    Creator { id: ContainerId, fds: Vec<OwnedFd>, freezer: bool },
+    Creator { id: ContainerId, fds: Vec<OwnedFd>, freezer: bool, pid: i32, deadline: Instant },
     /// It works on a layer.
     Worker,
 }
 
 pub(super) struct Server {
-    shared: Shared,
+    pub(super) shared: Shared,
     socket: OwnedFd,
     signals: SignalFd,
-    pool: Pool,
-    running: HashMap<ContainerId, Running>,
-    helpers: Vec<Helper>,
+    pub(super) pool: Pool,
+    pub(super) running: HashMap<ContainerId, Running>,
+    pub(super) helpers: Vec<Helper>,
     /// Ends whose process is not known to us yet: the creator has not reported.
-    early: HashMap<i32, (Option<i32>, Option<i32>)>,
+    pub(super) early: HashMap<i32, (Option<i32>, Option<i32>)>,
     /// Groups that were still busy when they were to be removed.
-    leftovers: Vec<Group>,
-    stopping: Option<u64>,
+    pub(super) leftovers: Vec<Group>,
+    pub(super) stopping: Option<u64>,
 }
 
 impl Server {
@@ -96,7 +98,11 @@ impl Server {
         loop {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(self.helpers.iter().map(|helper| PollFd::new(helper.report.as_fd(), PollFlags::POLLIN)));
-            let timeout = if self.leftovers.is_empty() { PollTimeout::NONE } else { PollTimeout::from(20_u8) };
+            let timeout = match (self.leftovers.is_empty(), self.is_creating()) {
+                (false, _) => PollTimeout::from(20_u8),
+                (true, true) => PollTimeout::from(1000_u16),
+                (true, false) => PollTimeout::NONE,
+            };
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -113,7 +119,11 @@ impl Server {
                 while let Ok(Some(_signal)) = self.signals.read_signal() {}
                 self.reap()?;
             }
-            self.leftovers.retain(|group| !group.remove());
+            self.leftovers.retain(|group| {
+                group.kill();
+                !group.remove()
+            });
+            self.end_overdue();
             if asked {
                 match receive::<Question>(self.socket.as_fd())? {
                     Some((question, fds)) => self.request(question, fds)?,
@@ -121,7 +131,7 @@ impl Server {
                     None => break,
                 }
             }
-            if self.stopping.is_some() && self.running.is_empty() && self.leftovers.is_empty() {
+            if self.stopping.is_some() && self.running.is_empty() && self.leftovers.is_empty() && !self.is_creating() {
                 break;
             }
         }
@@ -148,7 +158,7 @@ impl Server {
         }
     }
 
-    fn kill_all(&self) {
+    pub(super) fn kill_all(&self) {
         for running in self.running.values() {
             running.group.thaw();
             if let Some(pid) = running.pid {
@@ -157,7 +167,7 @@ impl Server {
         }
     }
 
-    fn answer(&self, question: u64, reply: Reply, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(super) fn answer(&self, question: u64, reply: Reply, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.tell(&Message::Answer(question, reply), fds)
     }
 
@@ -180,10 +190,7 @@ impl Server {
                 self.kill_all();
                 return Ok(());
             }
-            Request::Maintain => {
-                self.shared.network.maintain();
-                return self.answer(number, Reply::Done, &[]);
-            }
+            Request::Maintain => Work::Maintain(self.shared.network.clone()),
             Request::Signal(id, signal) => return self.signal(number, &id, signal),
             Request::Kill(id) => return self.signal(number, &id, Signal::SIGKILL as i32),
             Request::Listeners(id) => {
@@ -204,7 +211,10 @@ impl Server {
             Request::Pack(layer) => Work::Pack { layer, to: fds.next() },
             Request::Remove(layer) => Work::Remove { layer },
         };
-        self.start_work(number, work)
+        match self.start_work(number, work) {
+            Ok(()) => Ok(()),
+            Err(error) => self.answer(number, Reply::Refused(Refusal::NoRoom(format!("begin work on a layer: {error}"))), &[]),
+        }
     }
 
     fn pid(&self, id: &ContainerId) -> Option<i32> {
@@ -244,84 +254,6 @@ impl Server {
         }
     }
 
-    fn create(&mut self, question: u64, mut spec: ContainerSpec) -> io::Result<()> {
-        if self.stopping.is_some() || self.running.contains_key(&spec.id) {
-            let why = format!("a container {} is there already", spec.id);
-            return self.answer(question, Reply::Refused(Refusal::Failed(why)), &[]);
-        }
-        let Some(number) = self.pool.take() else {
-            return self.answer(question, Reply::Refused(Refusal::NoRoom("no address is free".to_owned())), &[]);
-        };
-        self.complete(&mut spec);
-        let id = spec.id.clone();
-        match self.fork_creator(question, spec, number) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                if let Some(running) = self.running.remove(&id) {
-                    self.leftovers.push(running.group);
-                }
-                self.pool.give_back(number);
-                self.answer(question, Reply::Refused(Refusal::Failed(format!("begin a container: {error}"))), &[])
-            }
-        }
-    }
-
-    /// The machine's resolver and its bundle of certificates serve inside, too.
-    fn complete(&self, spec: &mut ContainerSpec) {
-        let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents });
-        file("/etc/resolv.conf", self.shared.resolv_conf.clone());
-        let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
-        file("/etc/hosts", hosts.into_bytes());
-        if let Some(bundle) = &self.shared.ca_bundle {
-            file("/etc/ssl/certs/ca-certificates.crt", bundle.clone());
-        }
-    }
-
-    fn fork_creator(&mut self, question: u64, spec: ContainerSpec, number: u32) -> io::Result<()> {
-        // An earlier container of the same name may have left its group busy: it is used again.
-        self.leftovers.retain(|group| group.id() != spec.id.as_str());
-        let group = self.shared.cgroups.create(spec.id.as_str(), &spec.limits)?;
-        let (stdout, stdout_in) = pipe2(OFlag::O_CLOEXEC)?;
-        let (stderr, stderr_in) = pipe2(OFlag::O_CLOEXEC)?;
-        let (stdin_out, stdin) = if spec.stdin { Some(pipe2(OFlag::O_CLOEXEC)?) } else { None }.unzip();
-        let (report, say) = pipe2(OFlag::O_CLOEXEC)?;
-        // So that a program may open /dev/stdout, as it may anywhere else.
-        for end in [&stdout_in, &stderr_in].into_iter().chain(&stdin_out) {
-            nix::unistd::fchown(end, Some(spec.id_base().into()), Some(spec.id_base().into()))?;
-        }
-        let freezer = group.freezer();
-        let running = Running { id: spec.id.clone(), number, group: group.clone(), pid: None };
-        // SAFETY: this process has one thread.
-        #[expect(unsafe_code, reason = "fork")]
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                signals::plain();
-                create::run(Job {
-                    spec: &spec,
-                    places: &self.shared.places,
-                    network: &self.shared.network,
-                    number,
-                    group,
-                    filter: match spec.profile {
-                        Profile::App => self.shared.app_filter.clone(),
-                        Profile::Build => self.shared.build_filter.clone(),
-                    },
-                    stdin: stdin_out,
-                    stdout: stdout_in,
-                    stderr: stderr_in,
-                    report: say,
-                })
-            }
-            ForkResult::Parent { .. } => {}
-        }
-        let has_freezer = freezer.is_some();
-        let fds = [Some(stdout), Some(stderr), freezer.map(OwnedFd::from), stdin].into_iter().flatten().collect();
-        let kind = HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer };
-        self.helpers.push(Helper { question, report: report.into(), bytes: Vec::new(), kind });
-        self.running.insert(spec.id, running);
-        Ok(())
-    }
-
     /// Reads what a child says; at its end the answer goes out.
     fn report(&mut self, index: usize) -> io::Result<()> {
         let helper = &mut self.helpers[index];
@@ -338,35 +270,10 @@ impl Server {
                     .unwrap_or_else(|_died| Reply::Refused(Refusal::Failed("the work on a layer was killed".to_owned())));
                 self.answer(helper.question, reply, &[])
             }
-            HelperKind::Creator { id, fds, freezer } => {
+            HelperKind::Creator { id, fds, freezer, .. } => {
                 let report = serde_json::from_slice(&helper.bytes)
-                    .unwrap_or_else(|_died| Report::Failed("its creator was killed, most likely for want of memory".to_owned()));
-                self.created(helper.question, id, &fds, freezer, report)
-            }
-        }
-    }
-
-    fn created(&mut self, question: u64, id: ContainerId, fds: &[OwnedFd], freezer: bool, report: Report) -> io::Result<()> {
-        match report {
-            Report::Started(pid) => {
-                let Some(running) = self.running.get_mut(&id) else { return Ok(()) };
-                running.pid = Some(pid);
-                let address = self.shared.network.address(running.number);
-                let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-                self.answer(question, Reply::Created { address, freezer }, &fds)?;
-                match self.early.remove(&pid) {
-                    Some((code, signal)) => self.ended(&id, code, signal)?,
-                    None if self.stopping.is_some() => self.kill_all(),
-                    None => {}
-                }
-                Ok(())
-            }
-            Report::Failed(why) => {
-                if let Some(running) = self.running.remove(&id) {
-                    self.pool.give_back(running.number);
-                    self.leftovers.push(running.group);
-                }
-                self.answer(question, Reply::Refused(Refusal::Failed(why)), &[])
+                    .unwrap_or_else(|_died| Report::NoRoom("the making of a container was killed, for want of memory or time".to_owned()));
+                self.created(helper.question, &id, &fds, freezer, report)
             }
         }
     }
@@ -385,7 +292,7 @@ impl Server {
             match known {
                 Some(id) => self.ended(&id, code, signal)?,
                 // A container that ended before its creator had reported it, or a creator.
-                None if self.helpers.iter().any(|helper| matches!(helper.kind, HelperKind::Creator { .. })) => {
+                None if self.is_creating() => {
                     self.early.insert(pid, (code, signal));
                 }
                 None => self.early.clear(),
@@ -393,7 +300,7 @@ impl Server {
         }
     }
 
-    fn ended(&mut self, id: &ContainerId, code: Option<i32>, signal: Option<i32>) -> io::Result<()> {
+    pub(super) fn ended(&mut self, id: &ContainerId, code: Option<i32>, signal: Option<i32>) -> io::Result<()> {
         let Some(running) = self.running.remove(id) else { return Ok(()) };
         let oom_killed = running.group.oom_killed();
         self.pool.give_back(running.number);

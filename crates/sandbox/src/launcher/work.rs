@@ -1,4 +1,4 @@
-//! Work on layers, each piece in a child of the launcher: unpack, seal, pack, remove.
+//! Work that takes its time, each piece in a child of the launcher: unpack, seal, pack and remove layers, upkeep.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::channel::{Refusal, Reply};
+use crate::network::Network;
 use crate::pack;
 use crate::rootfs::{Places, quit};
 use crate::spec::LayerId;
@@ -17,6 +18,8 @@ pub(super) enum Work {
     Seal { layer: LayerId, keep: Vec<String> },
     Pack { layer: LayerId, to: Option<OwnedFd> },
     Remove { layer: LayerId },
+    /// Look after the rules of others that concern us.
+    Maintain(Network),
 }
 
 /// Does it and reports. Runs in a process of its own.
@@ -51,6 +54,10 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
                 return Err(io::Error::new(io::ErrorKind::NotFound, format!("layer {layer}")));
             }
             pack::pack(&root, File::from(to)).map(Reply::Packed)
+        }
+        Work::Maintain(network) => {
+            network.maintain();
+            Ok(Reply::Done)
         }
         Work::Remove { layer } => {
             for path in [places.layer(layer.as_str()), places.partial(layer.as_str())] {
