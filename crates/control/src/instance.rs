@@ -21,6 +21,8 @@ pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(240);
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new revision may take for its first answer before it is taken as one that is slow, not broken.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
+/// How many workers may end before a first answer until the start is taken as failed.
+const WORKERS: usize = 3;
 /// How long after its start an app that listens elsewhere is given to come to the right port, before it is told.
 const ELSEWHERE_AFTER: Duration = Duration::from_secs(10);
 
@@ -51,6 +53,12 @@ pub(crate) enum StartFailure {
         /// Where it does.
         elsewhere: Vec<SocketAddr>,
     },
+    /// Its server runs, but the processes that should answer end one after the other.
+    #[error("the app's worker processes end before they answer a first request on port {port}")]
+    Workers {
+        /// Where it listens.
+        port: u16,
+    },
     /// Four minutes have passed.
     #[error("the app did not listen on port {port} within {} s", START_TIMEOUT.as_secs())]
     TimedOut {
@@ -68,7 +76,7 @@ impl StartFailure {
         match self {
             Self::Engine(_) => "`adaptable doctor` checks what the platform needs of this machine".to_owned(),
             Self::NoRoom(_) => "stop or delete apps that are not needed, or lower their memory".to_owned(),
-            Self::Exited { .. } => "its last lines in the log say why".to_owned(),
+            Self::Exited { .. } | Self::Workers { .. } => "its last lines in the log say why".to_owned(),
             Self::Elsewhere { port, elsewhere } if elsewhere.iter().all(|address| address.port() == *port) => {
                 "bind to 0.0.0.0, not to localhost: the edge comes from outside of the container".to_owned()
             }
@@ -180,12 +188,24 @@ impl Instance {
             biased;
             exit = self.container.exited() => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
             () = time::sleep(FIRST_ANSWER) => Ok(()),
+            () = self.workers_end() => Err(StartFailure::Workers { port }),
             () = self.first_answer(host) => {
                 // An app that falls over its first request ends within this moment, if it ends for it.
                 match time::timeout(Duration::from_millis(2), self.container.exited()).await {
                     Ok(exit) => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
                     Err(_alive) => Ok(()),
                 }
+            }
+        }
+    }
+
+    /// Waits until the server has replaced several workers: gunicorn goes on forever when an app calls `sys.exit` as it is read.
+    async fn workers_end(&self) {
+        loop {
+            time::sleep(Duration::from_millis(250)).await;
+            let ended = |line: &&String| line.contains("Worker exiting (pid") || line.contains("Child process [") && line.contains("] died");
+            if self.tail.lines().iter().filter(ended).count() >= WORKERS {
+                return;
             }
         }
     }

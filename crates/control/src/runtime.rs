@@ -426,7 +426,7 @@ fn visitors_words(failure: &StartFailure) -> Failure {
         StartFailure::NoRoom(_) => "There is no room for this app just now",
         StartFailure::TimedOut { .. } => "The app took too long to start",
         StartFailure::Elsewhere { .. } => "The app listens elsewhere",
-        StartFailure::Exited { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => "The app did not start",
+        StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => "The app did not start",
     };
     let detail = match failure {
         StartFailure::Engine(_) | StartFailure::NoRoom(_) => String::new(),

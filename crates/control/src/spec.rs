@@ -14,6 +14,10 @@ use crate::runtime::{Live, port_of};
 
 /// The port that apps are told to listen on.
 pub(crate) const PORT: u16 = 8080;
+/// The machine's bundle of certificates, as it lies in every container.
+const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Variables by which TLS libraries that bring a bundle of their own (certifi) find the machine's.
+const BUNDLE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 /// Processes and threads of one instance.
 const PIDS: u32 = 1024;
 
@@ -105,7 +109,9 @@ impl Specs {
             https_port: self.https_port,
             port: PORT,
         };
-        environment::runtime(&spec.image_env, &facts, &spec.environment)
+        let bundle = BUNDLE_VARIABLES.iter().map(|name| ((*name).to_owned(), CA_BUNDLE.to_owned()));
+        let image: Vec<_> = bundle.chain(spec.image_env.iter().cloned()).collect();
+        environment::runtime(&image, &facts, &spec.environment)
     }
 
     /// How long a revision may be quiet before it sleeps.

@@ -1,3 +1,5 @@
+//! Tests of descriptions and choice of stacks.
+
 use super::*;
 
 fn stack(release: &str, python: u8, made_at: i64) -> Stack {

@@ -1,3 +1,5 @@
+//! Tests of the decision what is garbage, and of its effect.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

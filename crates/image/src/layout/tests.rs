@@ -1,3 +1,5 @@
+//! Tests of the layout on disk.
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
