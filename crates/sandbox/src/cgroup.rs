@@ -88,8 +88,8 @@ impl Cgroups {
         }
     }
 
-    /// Makes a container's group with its limits.
-    pub(crate) fn create(&self, id: &str, limits: &Limits) -> io::Result<Group> {
+    /// Makes a group.
+    pub(crate) fn create(&self, id: &str) -> io::Result<Group> {
         let group = Group { cgroups: self.clone(), id: id.to_owned() };
         for directory in group.directories() {
             match fs::create_dir(&directory) {
@@ -99,7 +99,6 @@ impl Cgroups {
         }
         // One that was there before may be frozen, and would stop whoever enters it.
         group.thaw();
-        group.limit(limits)?;
         Ok(group)
     }
 }
@@ -123,11 +122,6 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// The container's name.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
     fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.cgroups.tops().map(|top| top.join(&self.id))
     }
@@ -141,8 +135,11 @@ impl Group {
         Some(self.cgroups.v2.as_ref()?.join(&self.cgroups.group).join(&self.id).join(file))
     }
 
-    fn limit(&self, limits: &Limits) -> io::Result<()> {
+    /// Sets its limits.
+    pub(crate) fn limit(&self, limits: &Limits) -> io::Result<()> {
         let quota = u64::from(limits.cpu_millis.max(10)) * 100;
+        // What a period leaves unused may be spent in the next, and each group begins with that much: a server's first process and
+        // its worker start side by side, and would else wait for each other at the end of every period.
         if self.cgroups.pure() {
             let weight = limits.cpu_weight.clamp(1, 10_000);
             for (file, value) in [
@@ -150,6 +147,7 @@ impl Group {
                 ("memory.swap.max", "0".to_owned()),
                 ("memory.oom.group", "1".to_owned()),
                 ("cpu.max", format!("{quota} 100000")),
+                ("cpu.max.burst", quota.to_string()),
                 ("cpu.weight", weight.to_string()),
                 ("pids.max", limits.pids.to_string()),
             ] {
@@ -165,6 +163,7 @@ impl Group {
             ("memory", "memory.memsw.limit_in_bytes", limits.memory_bytes.to_string()),
             ("cpu", "cpu.cfs_period_us", "100000".to_owned()),
             ("cpu", "cpu.cfs_quota_us", quota.to_string()),
+            ("cpu", "cpu.cfs_burst_us", quota.to_string()),
             ("cpu", "cpu.shares", shares.to_string()),
             ("pids", "pids.max", limits.pids.to_string()),
         ] {

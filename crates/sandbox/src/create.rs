@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
@@ -11,11 +11,12 @@ use nix::unistd::dup2_raw;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Group;
+use crate::channel::receive;
 use crate::network::Network;
 use crate::rootfs::{self, Places};
 use crate::runtime::{self, Payload};
 use crate::seccomp::Filter;
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, Mount, Profile};
 
 /// What a creator reports: the container's first process, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,29 +29,57 @@ pub(crate) enum Report {
     Failed(String),
 }
 
-/// All that a creator needs.
-pub(crate) struct Job<'a> {
-    pub(crate) spec: &'a ContainerSpec,
-    pub(crate) places: &'a Places,
-    pub(crate) network: &'a Network,
+/// What a creator is told. The container's standard streams come along, and the way to report on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) spec: ContainerSpec,
     /// The container's number in the pool of addresses.
     pub(crate) number: u32,
-    pub(crate) group: Group,
-    pub(crate) filter: Filter,
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
-    pub(crate) report: OwnedFd,
 }
 
-/// Makes the container. Runs in a process of its own, with one thread.
-pub(crate) fn run(job: Job<'_>) -> ! {
-    let mut report = match job.report.try_clone() {
+/// What is the same for all containers.
+pub(crate) struct Shared {
+    pub(crate) places: Places,
+    pub(crate) network: Network,
+    pub(crate) resolv_conf: Vec<u8>,
+    pub(crate) ca_bundle: Option<Vec<u8>>,
+    pub(crate) app_filter: Filter,
+    pub(crate) build_filter: Filter,
+}
+
+/// The standard streams of a container, and the way to report on.
+struct Ends {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    report: OwnedFd,
+    stdin: Option<OwnedFd>,
+}
+
+impl Ends {
+    fn of(fds: Vec<OwnedFd>) -> Option<Self> {
+        let mut fds = fds.into_iter();
+        Some(Self { stdout: fds.next()?, stderr: fds.next()?, report: fds.next()?, stdin: fds.next() })
+    }
+}
+
+/// Waits for an order and makes the container. Runs in a process of its own, with one thread.
+///
+/// To enter a control group the kernel waits until all processors have been elsewhere, ten milliseconds and more: that is done before
+/// there is an order.
+pub(crate) fn run(shared: &Shared, group: &Group, orders: OwnedFd) -> ! {
+    let entered = group.enter();
+    let Ok(Some((order, fds))) = receive::<Order>(orders.as_fd()) else { rootfs::quit(0) };
+    let Some(ends) = Ends::of(fds) else { rootfs::quit(1) };
+    let mut report = match ends.report.try_clone() {
         Ok(fd) => fs::File::from(fd),
         Err(_no_descriptor) => rootfs::quit(1),
     };
     // A panic must not unwind into the launcher's loop, of which this process is a copy.
-    let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make(job))) {
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        entered?;
+        make(shared, order, ends)
+    }));
+    let outcome = match made {
         Ok(Ok(pid)) => Report::Started(pid),
         Ok(Err(error)) if is_no_room(&*error) => Report::NoRoom(chain(&*error)),
         Ok(Err(error)) => Report::Failed(chain(&*error)),
@@ -61,27 +90,43 @@ pub(crate) fn run(job: Job<'_>) -> ! {
     rootfs::quit(0)
 }
 
-fn make(job: Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
-    let Job { spec, places, network, number, group, filter, stdin, stdout, stderr, report: _ } = job;
-    group.enter()?;
-    let rootfs = rootfs::make(places, spec)?;
+/// The machine's resolver and its bundle of certificates serve inside, too.
+fn complete(shared: &Shared, spec: &mut ContainerSpec) {
+    let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents });
+    file("/etc/resolv.conf", shared.resolv_conf.clone());
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
+    file("/etc/hosts", hosts.into_bytes());
+    if let Some(bundle) = &shared.ca_bundle {
+        file("/etc/ssl/certs/ca-certificates.crt", bundle.clone());
+    }
+}
+
+fn make(shared: &Shared, order: Order, ends: Ends) -> Result<i32, Box<dyn std::error::Error>> {
+    let Order { mut spec, number } = order;
+    complete(shared, &mut spec);
+    let rootfs = rootfs::make(&shared.places, &spec)?;
     let bundle = rootfs.scratch.join("bundle");
     fs::create_dir(&bundle)?;
     let state = rootfs.scratch.join("state");
     fs::create_dir(&state)?;
-    let description = runtime::describe(spec, &rootfs);
+    let description = runtime::describe(&spec, &rootfs);
     fs::write(bundle.join("config.json"), serde_json::to_vec(&description)?)?;
+    let Ends { stdin, stdout, stderr, report: _ } = ends;
     stdio(stdin, &stdout, &stderr)?;
     drop((stdout, stderr));
+    let filter = match spec.profile {
+        Profile::App => &shared.app_filter,
+        Profile::Build => &shared.build_filter,
+    };
     let mut container = ContainerBuilder::new("c".to_owned(), SyscallType::default())
         .with_root_path(&state)?
-        .with_executor(Payload { filter })
+        .with_executor(Payload { filter: filter.clone() })
         .as_init(&bundle)
         .with_systemd(false)
         .with_detach(true)
         .build()?;
     let pid = container.pid().ok_or_else(|| io::Error::other("the container has no process"))?.as_raw();
-    let connected = network.connect(number, pid);
+    let connected = shared.network.connect(number, pid);
     if let Err(error) = connected {
         let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         return Err(Box::new(io::Error::new(error.kind(), format!("connect it to the network: {error}"))));

@@ -21,6 +21,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair
 use sha2::{Digest, Sha256};
 
 use crate::cgroup::Cgroups;
+use crate::create::Shared;
 use crate::network::Network;
 use crate::rootfs::{Places, RUN, quit};
 use crate::seccomp::Filter;
@@ -135,16 +136,15 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
     cgroups.prepare()?;
     let network = Network::choose(&tag, config.platform_uid, resolvers(&config.resolv_conf));
     network.prepare()?;
-    let shared = server::Shared {
+    let shared = Shared {
         places,
-        cgroups,
         network,
         resolv_conf: config.resolv_conf.clone().into_bytes(),
         ca_bundle: config.ca_bundle.as_ref().and_then(|path| fs::read(path).ok()),
         app_filter: Filter::compile(Profile::App)?,
         build_filter: Filter::compile(Profile::Build)?,
     };
-    server::Server::new(shared, socket)?.serve()
+    server::Server::new(shared, cgroups, socket)?.serve()
 }
 
 /// Closes all that the platform had open, but for the socket and the standard descriptors: its ports and locks must not live on here.

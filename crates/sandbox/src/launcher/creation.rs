@@ -6,20 +6,31 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+use super::alone;
 use super::server::{Helper, HelperKind, Running, Server};
 use super::signals;
-use crate::channel::{Refusal, Reply};
-use crate::create::{self, Job, Report};
-use crate::spec::{ContainerId, ContainerSpec, Mount, Profile};
+use crate::cgroup::Group;
+use crate::channel::{PACKET_MAX, Refusal, Reply, send};
+use crate::create::{self, Order, Report};
+use crate::rootfs::quit;
+use crate::spec::{ContainerId, ContainerSpec};
 
 /// How long a creation may take; it takes milliseconds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// A child that waits for an order, in the control group that its container will have.
+pub(super) struct Creator {
+    pid: i32,
+    pub(super) group: Group,
+    orders: OwnedFd,
+}
+
 impl Server {
     /// Begins a container; the answer follows.
-    pub(super) fn create(&mut self, question: u64, mut spec: ContainerSpec) -> io::Result<()> {
+    pub(super) fn create(&mut self, question: u64, spec: ContainerSpec) -> io::Result<()> {
         if self.stopping.is_some() {
             return self.refuse(question, Refusal::Failed("the launcher is stopping".to_owned()));
         }
@@ -29,12 +40,9 @@ impl Server {
         let Some(number) = self.pool.take() else {
             return self.refuse(question, Refusal::NoRoom("no address is free for another container".to_owned()));
         };
-        self.complete(&mut spec);
-        let id = spec.id.clone();
-        match self.fork_creator(question, spec, number) {
+        match self.order(question, &Order { spec, number }) {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.forget(&id);
                 self.pool.give_back(number);
                 self.refuse(question, Refusal::NoRoom(format!("begin a container: {error}")))
             }
@@ -55,21 +63,49 @@ impl Server {
         }
     }
 
-    /// The machine's resolver and its bundle of certificates serve inside, too.
-    fn complete(&self, spec: &mut ContainerSpec) {
-        let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents });
-        file("/etc/resolv.conf", self.shared.resolv_conf.clone());
-        let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
-        file("/etc/hosts", hosts.into_bytes());
-        if let Some(bundle) = &self.shared.ca_bundle {
-            file("/etc/ssl/certs/ca-certificates.crt", bundle.clone());
+    /// A creator that is ready, or else a new one.
+    fn creator(&mut self) -> io::Result<Creator> {
+        match self.spare.take() {
+            Some(spare) => Ok(spare),
+            None => self.fork_creator(),
         }
     }
 
-    fn fork_creator(&mut self, question: u64, spec: ContainerSpec, number: u32) -> io::Result<()> {
-        // An earlier container of the same name may have left its group busy: it is used again.
-        self.leftovers.retain(|group| group.id() != spec.id.as_str());
-        let group = self.shared.cgroups.create(spec.id.as_str(), &spec.limits)?;
+    /// Makes a creator for the next container, while nobody waits for it.
+    pub(super) fn provide_spare(&mut self) {
+        if self.spare.is_none() && self.stopping.is_none() && !self.is_creating() {
+            // Without one the next container makes its own.
+            self.spare = self.fork_creator().ok();
+        }
+    }
+
+    fn fork_creator(&mut self) -> io::Result<Creator> {
+        let (orders, ordered) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        for socket in [&orders, &ordered] {
+            let _smaller = setsockopt(socket, sockopt::SndBufForce, &(2 * PACKET_MAX));
+        }
+        self.serial += 1;
+        let group = self.cgroups.create(&format!("c{}", self.serial))?;
+        // SAFETY: this process has one thread.
+        #[expect(unsafe_code, reason = "fork")]
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => {
+                signals::plain();
+                match alone(ordered) {
+                    Ok(ordered) => create::run(&self.shared, &group, ordered),
+                    Err(_no_such_call) => quit(1),
+                }
+            }
+            Ok(ForkResult::Parent { child }) => Ok(Creator { pid: child.as_raw(), group, orders }),
+            Err(error) => {
+                group.remove();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn order(&mut self, question: u64, order: &Order) -> io::Result<()> {
+        let spec = &order.spec;
         let (stdout, stdout_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (stdin_out, stdin) = if spec.stdin { Some(pipe2(OFlag::O_CLOEXEC)?) } else { None }.unzip();
@@ -78,36 +114,23 @@ impl Server {
         for end in [&stdout_in, &stderr_in].into_iter().chain(&stdin_out) {
             nix::unistd::fchown(end, Some(spec.id_base().into()), Some(spec.id_base().into()))?;
         }
+        let fds: Vec<_> = [&stdout_in, &stderr_in, &say].into_iter().chain(&stdin_out).map(AsFd::as_fd).collect();
+        let mut creator = self.creator()?;
+        creator.group.limit(&spec.limits)?;
+        if send(creator.orders.as_fd(), order, &fds).is_err() {
+            // A spare one may have been killed while it waited.
+            self.leftovers.push(creator.group);
+            creator = self.fork_creator()?;
+            creator.group.limit(&spec.limits)?;
+            send(creator.orders.as_fd(), order, &fds)?;
+        }
+        let Creator { pid, group, orders: _ } = creator;
         let freezer = group.freezer();
-        let running = Running { id: spec.id.clone(), number, group: group.clone(), pid: None };
-        // SAFETY: this process has one thread.
-        #[expect(unsafe_code, reason = "fork")]
-        let pid = match unsafe { fork() }? {
-            ForkResult::Child => {
-                signals::plain();
-                create::run(Job {
-                    spec: &spec,
-                    places: &self.shared.places,
-                    network: &self.shared.network,
-                    number,
-                    group,
-                    filter: match spec.profile {
-                        Profile::App => self.shared.app_filter.clone(),
-                        Profile::Build => self.shared.build_filter.clone(),
-                    },
-                    stdin: stdin_out,
-                    stdout: stdout_in,
-                    stderr: stderr_in,
-                    report: say,
-                })
-            }
-            ForkResult::Parent { child } => child.as_raw(),
-        };
         let has_freezer = freezer.is_some();
         let fds = [Some(stdout), Some(stderr), freezer.map(OwnedFd::from), stdin].into_iter().flatten().collect();
         let kind = HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer, pid, deadline: Instant::now() + DEADLINE };
         self.helpers.push(Helper { question, report: report.into(), bytes: Vec::new(), kind });
-        self.running.insert(spec.id, running);
+        self.running.insert(spec.id.clone(), Running { id: spec.id.clone(), number: order.number, group, pid: None });
         Ok(())
     }
 

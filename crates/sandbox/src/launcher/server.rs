@@ -16,24 +16,12 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Message, Question, Refusal, Reply, Request, receive, send};
-use crate::create::Report;
+use crate::create::{Report, Shared};
+use crate::launcher::creation::Creator;
 use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
-use crate::network::{self, Network, Pool};
-use crate::rootfs::Places;
-use crate::seccomp::Filter;
+use crate::network::{self, Pool};
 use crate::spec::{ContainerId, Exit};
-
-/// What all containers have in common.
-pub(super) struct Shared {
-    pub(super) places: Places,
-    pub(super) cgroups: Cgroups,
-    pub(super) network: Network,
-    pub(super) resolv_conf: Vec<u8>,
-    pub(super) ca_bundle: Option<Vec<u8>>,
-    pub(super) app_filter: Filter,
-    pub(super) build_filter: Filter,
-}
 
 /// A container from the request on until nothing of it is left.
 pub(super) struct Running {
@@ -62,6 +50,7 @@ pub(super) enum HelperKind {
 
 pub(super) struct Server {
     pub(super) shared: Shared,
+    pub(super) cgroups: Cgroups,
     socket: OwnedFd,
     signals: SignalFd,
     pub(super) pool: Pool,
@@ -72,16 +61,21 @@ pub(super) struct Server {
     /// Groups that were still busy when they were to be removed.
     pub(super) leftovers: Vec<Group>,
     pub(super) stopping: Option<u64>,
+    /// A creator that waits for the next container.
+    pub(super) spare: Option<Creator>,
+    /// Counts groups, so that no two have one name.
+    pub(super) serial: u64,
 }
 
 impl Server {
-    pub(super) fn new(shared: Shared, socket: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(shared: Shared, cgroups: Cgroups, socket: OwnedFd) -> io::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self {
             shared,
+            cgroups,
             socket,
             signals,
             pool: Pool::default(),
@@ -90,12 +84,15 @@ impl Server {
             early: HashMap::new(),
             leftovers: Vec::new(),
             stopping: None,
+            spare: None,
+            serial: 0,
         })
     }
 
     /// Serves until the platform is gone or asks for the end.
     pub(super) fn serve(mut self) -> io::Result<()> {
         loop {
+            self.provide_spare();
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(self.helpers.iter().map(|helper| PollFd::new(helper.report.as_fd(), PollFlags::POLLIN)));
             let timeout = match (self.leftovers.is_empty(), self.is_creating()) {
@@ -140,17 +137,18 @@ impl Server {
 
     fn put_back(&mut self) -> io::Result<()> {
         self.kill_all();
+        self.leftovers.extend(self.spare.take().map(|spare| spare.group));
         while waitpid(None, None).is_ok() {}
-        for running in self.running.values() {
+        for group in self.running.values().map(|running| &running.group).chain(&self.leftovers) {
             // The last processes of a group may be gone only a moment after they were waited for.
             for _ in 0..100 {
-                if running.group.remove() {
+                if group.remove() {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
         }
-        self.shared.cgroups.remove_all();
+        self.cgroups.remove_all();
         self.shared.network.remove();
         match self.stopping.take() {
             Some(question) => self.answer(question, Reply::Done, &[]),
