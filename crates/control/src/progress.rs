@@ -13,7 +13,6 @@ use tracing::warn;
 
 use crate::clock;
 use crate::linefile::{Follower, LineFile};
-use crate::output::Tail;
 
 /// The most that is kept of a deployment's events, in bytes.
 const EVENTS_MAX: u64 = 64 * 1024 * 1024;
@@ -37,7 +36,6 @@ struct Inner {
     file: LineFile,
     sequence: Mutex<u64>,
     current: Mutex<Option<(Step, Instant)>>,
-    tail: Mutex<Tail>,
 }
 
 impl Progress {
@@ -45,14 +43,13 @@ impl Progress {
     pub(crate) fn open(store: Store, app: AppId, number: DeploymentNumber, app_directory: &Path) -> io::Result<Self> {
         let file = LineFile::open(&events_path(app_directory, number), EVENTS_MAX)?;
         let inner =
-            Inner { store, app, number, file, sequence: Mutex::new(0), current: Mutex::new(None), tail: Mutex::new(Tail::default()) };
+            Inner { store, app, number, file, sequence: Mutex::new(0), current: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Begins a step.
     pub(crate) async fn start(&self, step: Step) -> Result<(), StoreError> {
         *lock(&self.inner.current) = Some((step, Instant::now()));
-        *lock(&self.inner.tail) = Tail::default();
         let (app, number, now) = (self.inner.app, self.inner.number, clock::now());
         self.inner.store.write(move |tx| tx.start_step(app, number, step, now)).await?;
         self.event(EventKind::Step { step, state: StepState::Running, seconds: None });
@@ -96,18 +93,12 @@ impl Progress {
     pub(crate) fn line(&self, stream: Stream, line: impl Into<String>) {
         let line = line.into();
         let step = lock(&self.inner.current).map_or(Step::Source, |(step, _)| step);
-        lock(&self.inner.tail).push_line(&line);
         self.event(EventKind::Line { step, stream, line });
     }
 
     /// A line of the platform's own.
     pub(crate) fn say(&self, line: impl Into<String>) {
         self.line(Stream::Platform, line);
-    }
-
-    /// The last lines of the step under way.
-    pub(crate) fn tail(&self) -> Vec<String> {
-        lock(&self.inner.tail).lines()
     }
 
     /// The last event. The file is on the disk afterwards, and followers end.

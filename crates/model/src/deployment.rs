@@ -10,10 +10,8 @@ pub enum Step {
     Source,
     /// The template and the plan were found.
     Plan,
-    /// Dependencies were installed (or found installed).
+    /// Dependencies were installed (or found installed), the source became a layer, and the image was written.
     Dependencies,
-    /// The source became a layer, and the image was written.
-    Image,
     /// The release command ran.
     Release,
     /// An instance of the new revision accepted connections.
@@ -24,8 +22,8 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Source, Self::Plan, Self::Dependencies, Self::Image, Self::Release, Self::Start, Self::Switch];
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Plan, Self::Dependencies, Self::Release, Self::Start, Self::Switch];
 
     /// The word used in JSON and in logs.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +31,6 @@ impl Step {
             Self::Source => "source",
             Self::Plan => "plan",
             Self::Dependencies => "dependencies",
-            Self::Image => "image",
             Self::Release => "release",
             Self::Start => "start",
             Self::Switch => "switch",

@@ -41,7 +41,7 @@ fn steps() -> String {
         + &event(2, &json!({"kind":"line","step":"dependencies","stream":"stdout","line":"Installing \u{1b}[31mflask\u{1b}[0m"}))
         + &event(3, &json!({"kind":"step","step":"dependencies","state":"done","seconds":1.25}))
         + &event(4, &json!({"kind":"tomorrow","x":[1]}))
-        + &event(5, &json!({"kind":"step","step":"image","state":"cached","seconds":0.0}))
+        + &event(5, &json!({"kind":"step","step":"release","state":"cached","seconds":0.0}))
 }
 
 fn accept(server: &Server) {
@@ -61,7 +61,7 @@ fn a_deployment_shows_plain_lines_and_prints_the_url() {
         "app: shop (from the directory's name \"Shop\"",
         "dependencies: Installing flask\n",
         "dependencies: done in 1.25 s",
-        "image: cached",
+        "release: cached",
     ] {
         assert!(ran.stderr.contains(line), "{line:?}: {ran:?}");
     }
