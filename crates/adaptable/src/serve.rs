@@ -58,6 +58,7 @@ fn serve(config: &ServeConfig) -> anyhow::Result<()> {
     let bound = Edge::bind(EdgeConfig::new(config.http, config.https, platform_hosts(&domain)))?;
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let host = HostSettings::discover(variables, std::env::home_dir().as_deref());
+    host.notes.iter().for_each(|note| tracing::info!("{note}"));
     let stacks = stacks(&config.stack_dir, &host)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw());
     let launcher = Launcher::start(launcher).context("start the launcher")?;

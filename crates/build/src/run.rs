@@ -223,6 +223,11 @@ struct Build<'a> {
     deadline: Instant,
 }
 
+/// The directory that the builds of one app share: another app's could be poisoned by its programs.
+pub fn cache_name(app: &str) -> String {
+    format!("build-{app}")
+}
+
 /// A layer of an image: where it lies unpacked, and its blob.
 struct Part {
     lower: Lower,

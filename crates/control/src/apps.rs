@@ -108,6 +108,12 @@ impl Control {
         if let Err(error) = self.inner.git.forget(name).await {
             tracing::warn!(app = %name, %error, "remove a deleted app's repository");
         }
+        // An app of the same name must not find what this one's builds have left.
+        if let Ok(cache) = engine::CacheName::parse(&build::run::cache_name(name.as_str()))
+            && let Err(error) = self.inner.engine.remove_cache(&cache).await
+        {
+            tracing::warn!(app = %name, %error, "remove a deleted app's cache");
+        }
         self.collect_soon();
         Ok(())
     }

@@ -128,17 +128,23 @@ impl Runtime {
         };
         tokio::spawn(async move {
             runtime.publish_status();
+            let mut last = time::Instant::now();
             loop {
                 // Without instances there is nothing to look at: a sleeping app costs no wake-up.
                 let tick = async {
                     if runtime.running.is_empty() && !runtime.backoff.waiting() {
                         std::future::pending::<()>().await;
                     }
-                    time::sleep(TICK).await;
+                    // From the last look on: commands that keep coming must not put the next one off.
+                    time::sleep_until(last + TICK).await;
                 };
                 let command = tokio::select! {
                     command = receiver.recv() => command,
-                    () = tick => { runtime.tick().await; continue }
+                    () = tick => {
+                        runtime.tick().await;
+                        last = time::Instant::now();
+                        continue;
+                    }
                 };
                 match command {
                     Some(Command::End(reply)) => {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 pub use program::{Program, Step};
 
 use crate::{
-    Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper, Usage,
+    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper, Usage,
 };
 use layers::{Files, pack, unpack};
 use program::{Order, Run};
@@ -218,6 +218,11 @@ impl Engine for FakeEngine {
 
     async fn remove_layer(&self, layer: &LayerId) -> Result<(), EngineError> {
         self.lock().layers.remove(layer);
+        Ok(())
+    }
+
+    async fn remove_cache(&self, _cache: &CacheName) -> Result<(), EngineError> {
+        // Programs here share no directory.
         Ok(())
     }
 

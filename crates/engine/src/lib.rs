@@ -171,6 +171,9 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     /// Removes a layer, whole or not. Fine where there is none.
     async fn remove_layer(&self, layer: &LayerId) -> Result<(), EngineError>;
 
+    /// Removes a cache that jobs shared. Fine where there is none.
+    async fn remove_cache(&self, cache: &CacheName) -> Result<(), EngineError>;
+
     /// Every layer that is there, whole.
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError>;
 

@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer, Usage,
+    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer, Usage,
 };
 
 /// How often the launcher looks after what others may have changed.
@@ -301,6 +301,10 @@ impl Engine for LocalEngine {
 
     async fn remove_layer(&self, layer: &LayerId) -> Result<(), EngineError> {
         self.done(Request::Remove(layer.clone()), None).await
+    }
+
+    async fn remove_cache(&self, cache: &CacheName) -> Result<(), EngineError> {
+        self.done(Request::RemoveCache(cache.clone()), None).await
     }
 
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError> {

@@ -8,7 +8,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{ContainerId, ContainerSpec, Exit, LayerId, PackedLayer, Usage};
+use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, LayerId, PackedLayer, Usage};
 
 /// The largest packet; an environment of 1 MB fits.
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
@@ -38,6 +38,8 @@ pub enum Request {
     Has(LayerId),
     /// Remove it.
     Remove(LayerId),
+    /// Remove a cache.
+    RemoveCache(CacheName),
     /// Which are there, whole?
     Layers,
     /// Look after what others may have changed on this machine: forwarding rules.

@@ -46,7 +46,8 @@ impl Places {
         }
     }
 
-    fn cache(&self, name: &str) -> PathBuf {
+    /// A directory that jobs share.
+    pub(crate) fn cache(&self, name: &str) -> PathBuf {
         self.data.join("cache").join(name)
     }
 

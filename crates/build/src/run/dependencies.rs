@@ -62,7 +62,7 @@ impl<'s> Build<'s> {
         let mut lowers = self.tools();
         lowers.extend(tools.map(|record| Lower::Layer(record.layer.clone())));
         // An app's cache is its own: what one app's installer leaves there must not end up in another app.
-        let caches = vec![(format!("build-{}", self.request.app), CACHE_DIR.to_owned())];
+        let caches = vec![(super::cache_name(self.request.app), CACHE_DIR.to_owned())];
         Ground { lowers, upper, caches, files: Vec::new(), build_env: self.request.build_env }
     }
 

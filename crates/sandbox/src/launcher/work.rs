@@ -10,7 +10,7 @@ use crate::channel::{Refusal, Reply};
 use crate::network::Network;
 use crate::pack;
 use crate::rootfs::{Places, quit};
-use crate::spec::LayerId;
+use crate::spec::{CacheName, LayerId};
 
 /// A piece of work.
 pub(super) enum Work {
@@ -18,6 +18,7 @@ pub(super) enum Work {
     Seal { layer: LayerId, keep: Vec<String> },
     Pack { layer: LayerId, to: Option<OwnedFd> },
     Remove { layer: LayerId },
+    RemoveCache { cache: CacheName },
     /// Look after the rules of others that concern us.
     Maintain(Network),
 }
@@ -57,6 +58,10 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
         }
         Work::Maintain(network) => {
             network.maintain();
+            Ok(Reply::Done)
+        }
+        Work::RemoveCache { cache } => {
+            remove(&places.cache(cache.as_str()))?;
             Ok(Reply::Done)
         }
         Work::Remove { layer } => {
