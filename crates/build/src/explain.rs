@@ -7,7 +7,7 @@ mod build;
 mod start;
 
 pub use build::build_failure;
-pub use start::start_failure;
+pub use start::{is_crash_loop, start_failure};
 
 /// A failure for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,9 @@ pub fn plan_error(error: &PlanError) -> Explanation {
             format!("It comes {}; {source}.", place(*origin)),
             "Correct it and deploy again.",
         ),
-        PlanError::Tree(source) => Explanation::new("The source can't be read", format!("{source}."), "Correct it and deploy again."),
+        PlanError::Tree(source) => {
+            Explanation::new("The source can't be read", format!("{source}."), "Correct it and deploy again.")
+        }
     }
 }
 
@@ -107,7 +109,9 @@ fn relock(lock: &str) -> &'static str {
 
 fn nothing(other: Option<&(&'static str, String)>, files: usize) -> Explanation {
     let cause = match other {
-        Some((language, file)) => format!("There is a {file}: this looks like {language}, and only Python apps are built so far."),
+        Some((language, file)) => {
+            format!("There is a {file}: this looks like {language}, and only Python apps are built so far.")
+        }
         None if files == 0 => "The source is empty: was everything ignored by .gitignore, or not committed?".to_owned(),
         None => format!("None of the {files} files is Python (*.py) or one of its manifests."),
     };

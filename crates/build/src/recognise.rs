@@ -7,6 +7,7 @@ use crate::plan::{Available, Origin, Plan, PlanRequest, Step};
 use crate::python::environment::Target;
 use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
+use crate::python::pyproject::Pyproject;
 use crate::python::requirements::{Project, Wanted, child, in_app, parent};
 use crate::python::{imports, pins, standard, system, version};
 use crate::text;
@@ -14,6 +15,7 @@ use crate::tree::{READ_LIMIT, SourceTree};
 
 mod django;
 mod entry;
+mod infer;
 mod kinds;
 mod module;
 mod modules;
@@ -54,7 +56,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
-    let own_commands = manifest.pyproject.as_ref().map(|pyproject| pyproject.scripts()).unwrap_or_default();
+    let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {
         modules: &modules,
@@ -88,7 +90,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     }
     Ok(Plan {
         template: chosen.template,
-        system: system::packages(&wanted.reqs, &aptfile),
+        system: system::packages(&wanted.reqs, &aptfile, python.version),
         dependencies: install.dependencies(),
         finish: finish(&chosen, request),
         python,
@@ -123,7 +125,9 @@ fn base_dir(tree: &dyn SourceTree, entries: &[Entry], survey: &Survey) -> String
         .collect();
     marked.dedup();
     match marked.as_slice() {
-        [only] if !tree.entries().iter().any(|entry| entry.path.ends_with(".py") && !entry.path.contains('/')) => (*only).to_owned(),
+        [only] if !tree.entries().iter().any(|entry| text::has_extension(&entry.path, "py") && !entry.path.contains('/')) => {
+            (*only).to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -152,12 +156,18 @@ fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, not
         let ends = format!("/{file}");
         let inside = format!("{name}/");
         tree.entries().iter().any(|entry| {
-            entry.path == file || entry.path.ends_with(&ends) || entry.path.starts_with(&inside) || entry.path.contains(&format!("/{inside}"))
+            entry.path == file
+                || entry.path.ends_with(&ends)
+                || entry.path.starts_with(&inside)
+                || entry.path.contains(&format!("/{inside}"))
         })
     };
     let (known, unknown) = imports::distributions(&survey.packages, own);
     if !known.is_empty() {
-        notes.push(format!("the source lists no dependencies: {} come from its imports; add a requirements.txt to fix their versions", known.join(", ")));
+        notes.push(format!(
+            "the source lists no dependencies: {} come from its imports; add a requirements.txt to fix their versions",
+            known.join(", ")
+        ));
     }
     if !unknown.is_empty() {
         notes.push(format!("nothing is known of the imports {}: list what they need in a requirements.txt", unknown.join(", ")));
@@ -169,11 +179,13 @@ fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, not
 
 /// Dependencies that stand in files which only running them would evaluate.
 fn hidden_text(tree: &dyn SourceTree, manifest: &Manifest) -> String {
-    let hidden = matches!(manifest.kind, Kind::Setup(_)) || manifest.pyproject.as_ref().is_some_and(|p| p.has_hidden_dependencies());
+    let hidden =
+        matches!(manifest.kind, Kind::Setup(_)) || manifest.pyproject.as_ref().is_some_and(Pyproject::has_hidden_dependencies);
     if !hidden {
         return String::new();
     }
-    let read = |name: &str| tree.read(&child(&manifest.dir, name), READ_LIMIT).map(|bytes| text::decode(&bytes)).unwrap_or_default();
+    let read =
+        |name: &str| tree.read(&child(&manifest.dir, name), READ_LIMIT).map(|bytes| text::decode(&bytes)).unwrap_or_default();
     ["setup.py", "setup.cfg", "requirements.txt"].map(read).concat().to_lowercase()
 }
 
@@ -191,7 +203,9 @@ fn itself(manifest: &Manifest, survey: &Survey, chosen: &Chosen, own_commands: &
     let reads_metadata = survey.modules.iter().any(|module| {
         module.imports.values().any(|import| {
             let whole = import.name.as_ref().map_or(import.module.clone(), |name| format!("{}.{name}", import.module));
-            whole.starts_with("importlib.metadata") || whole.starts_with("importlib_metadata") || whole.starts_with("pkg_resources")
+            whole.starts_with("importlib.metadata")
+                || whole.starts_with("importlib_metadata")
+                || whole.starts_with("pkg_resources")
         })
     });
     (calls_own || reads_metadata || pyproject.has_plugins() || pyproject.compiles())

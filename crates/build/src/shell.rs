@@ -82,7 +82,7 @@ fn quote_factories(line: &str) -> String {
             if word.contains('$') {
                 // A variable in the arguments is to be expanded, everything else is Python's.
                 let escaped = word.replace('\\', r"\\").replace('"', "\\\"").replace('`', "\\`");
-                out.push_str(&format!("\"{escaped}\""));
+                out.extend(["\"", &escaped, "\""]);
             } else {
                 out.push_str(&quote(word));
             }
@@ -135,20 +135,24 @@ fn call_length(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     let mut quote = None;
     for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (_, '\n') => return None,
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => {
+        if c == '\n' {
+            return None;
+        }
+        if let Some(open) = quote {
+            quote = if c == open { None } else { Some(open) };
+            continue;
+        }
+        match c {
+            '\'' | '"' => quote = Some(c),
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
                     return Some(at + 1);
                 }
             }
-            (None, ';' | '|' | '&' | '`') => return None,
-            (None, _) => {}
+            ';' | '|' | '&' | '`' => return None,
+            _ => {}
         }
     }
     None

@@ -50,7 +50,10 @@ pub fn build_failure(log_tail: &str) -> Option<Explanation> {
 }
 
 fn line_with<'a>(log: &'a str, needle: &str) -> Option<&'a str> {
-    log.lines().rev().find(|line| line.contains(needle)).map(|line| line.trim().trim_start_matches(['×', '╰', '─', '▶', '├', '│', ' ']))
+    log.lines()
+        .rev()
+        .find(|line| line.contains(needle))
+        .map(|line| line.trim().trim_start_matches(['×', '╰', '─', '▶', '├', '│', ' ']))
 }
 
 fn missing_header(log: &str) -> Option<Explanation> {
@@ -70,20 +73,25 @@ fn missing_header(log: &str) -> Option<Explanation> {
         "A package could not be compiled: a system library is missing",
         format!("The compiler says: {what}."),
         match package {
-            Some(package) => format!("Add a line `{package}` to a file named Aptfile in the root of the source, or use a release of the package that comes as a wheel."),
-            None => "Add the Debian package that has it to a file named Aptfile in the root of the source (one name a line).".to_owned(),
+            Some(package) => format!(
+                "Add a line `{package}` to a file named Aptfile in the root of the source, or use a release of the package that comes as a wheel."
+            ),
+            None => "Add the Debian package that has it to a file named Aptfile in the root of the source (one name a line)."
+                .to_owned(),
         },
     ))
 }
 
 fn hashes(lower: &str) -> Option<Explanation> {
-    (lower.contains("hash mismatch") || lower.contains("do not match the hashes") || lower.contains("hashes are required")).then(|| {
-        Explanation::new(
-            "A downloaded package is not the one that was pinned",
-            "Its hash differs from the one in the lock or requirements file.",
-            "Make the lock or requirements file again, and check that it comes from the same package index.",
-        )
-    })
+    (lower.contains("hash mismatch") || lower.contains("do not match the hashes") || lower.contains("hashes are required")).then(
+        || {
+            Explanation::new(
+                "A downloaded package is not the one that was pinned",
+                "Its hash differs from the one in the lock or requirements file.",
+                "Make the lock or requirements file again, and check that it comes from the same package index.",
+            )
+        },
+    )
 }
 
 fn memory_or_disk(lower: &str) -> Option<Explanation> {
@@ -94,7 +102,11 @@ fn memory_or_disk(lower: &str) -> Option<Explanation> {
             "Free some space on it, for instance by deleting apps that are no longer needed.",
         ));
     }
-    let killed = lower.contains("signal: 9") || lower.contains("sigkill") || lower.contains("killed signal terminated program") || lower.contains("memoryerror") || lower.contains("cannot allocate memory");
+    let killed = lower.contains("signal: 9")
+        || lower.contains("sigkill")
+        || lower.contains("killed signal terminated program")
+        || lower.contains("memoryerror")
+        || lower.contains("cannot allocate memory");
     killed.then(|| {
         Explanation::new(
             "The build ran out of memory",
@@ -123,7 +135,9 @@ fn python_2(log: &str) -> Option<Explanation> {
 
 /// The package that the installer was building.
 fn failed_package(log: &str) -> Option<String> {
-    let line = line_with(log, "Failed to build `").or_else(|| line_with(log, "Failed to download and build `")).or_else(|| line_with(log, "failed to build `"))?;
+    let line = line_with(log, "Failed to build `")
+        .or_else(|| line_with(log, "Failed to download and build `"))
+        .or_else(|| line_with(log, "failed to build `"))?;
     Some(line.split('`').nth(1)?.to_owned())
 }
 
@@ -132,10 +146,17 @@ fn build_module(log: &str) -> Option<Explanation> {
     let package = failed_package(log)?;
     let module = line.split('\'').nth(1).unwrap_or("a module");
     let fix = match module {
-        "distutils" | "imp" => "It needs an older Python: write 3.11 into a file named .python-version, or use a newer release of the package.".to_owned(),
+        "distutils" | "imp" => {
+            "It needs an older Python: write 3.11 into a file named .python-version, or use a newer release of the package."
+                .to_owned()
+        }
         _ => format!("Use a newer release of it; older setup scripts expect `{module}` to be installed already."),
     };
-    Some(Explanation::new(format!("`{package}` could not be built"), format!("Its setup script needs the module `{module}`."), fix))
+    Some(Explanation::new(
+        format!("`{package}` could not be built"),
+        format!("Its setup script needs the module `{module}`."),
+        fix,
+    ))
 }
 
 fn resolution(log: &str, lower: &str) -> Option<Explanation> {
@@ -157,7 +178,8 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
             "Check its spelling: the name to install often differs from the name to import (`cv2` is `opencv-python`, `PIL` is `pillow`).",
         ));
     }
-    if lower.contains("no solution found") || lower.contains("conflicting dependencies") || lower.contains("resolutionimpossible") {
+    if lower.contains("no solution found") || lower.contains("conflicting dependencies") || lower.contains("resolutionimpossible")
+    {
         let cause = because();
         if lower.contains("requires-python") || lower.contains("depends on python") || lower.contains("current python version") {
             return Some(Explanation::new(
@@ -166,8 +188,15 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
                 "Ask for a Python that suits (a file .python-version with, for instance, 3.13), or for another release of the package.",
             ));
         }
-        if lower.contains("there is no version of") || lower.contains("no versions of") || lower.contains("only the following versions") {
-            return Some(Explanation::new("A release that is asked for does not exist", cause, "Ask for a release that exists, or for a range of them."));
+        if lower.contains("there is no version of")
+            || lower.contains("no versions of")
+            || lower.contains("only the following versions")
+        {
+            return Some(Explanation::new(
+                "A release that is asked for does not exist",
+                cause,
+                "Ask for a release that exists, or for a range of them.",
+            ));
         }
         if lower.contains("wheel") && lower.contains("no matching") || lower.contains("has no wheels") {
             return Some(Explanation::new(
@@ -186,16 +215,31 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
 }
 
 fn network(log: &str, lower: &str) -> Option<Explanation> {
-    if lower.contains("could not read username") || lower.contains("authentication failed") || lower.contains("permission denied (publickey)") || lower.contains("repository not found") {
+    if lower.contains("could not read username")
+        || lower.contains("authentication failed")
+        || lower.contains("permission denied (publickey)")
+        || lower.contains("repository not found")
+    {
         return Some(Explanation::new(
             "A git repository among the dependencies can't be read",
             line_with(log, "fatal:").unwrap_or("It is private, or gone.").to_owned(),
             "Builds hold no keys: use a public repository, or a URL with a token from a build variable.",
         ));
     }
-    let signs = ["connection refused", "dns error", "failed to lookup address", "name resolution", "could not resolve host", "connection reset", "timed out", "error sending request", "network is unreachable"];
+    let signs = [
+        "connection refused",
+        "dns error",
+        "failed to lookup address",
+        "name resolution",
+        "could not resolve host",
+        "connection reset",
+        "timed out",
+        "error sending request",
+        "network is unreachable",
+    ];
     signs.iter().any(|sign| lower.contains(sign)).then(|| {
-        let line = signs.iter().find_map(|sign| log.lines().rev().find(|line| line.to_lowercase().contains(sign))).unwrap_or_default();
+        let line =
+            signs.iter().find_map(|sign| log.lines().rev().find(|line| line.to_lowercase().contains(sign))).unwrap_or_default();
         Explanation::new(
             "A download failed",
             line.trim().to_owned(),
@@ -205,12 +249,24 @@ fn network(log: &str, lower: &str) -> Option<Explanation> {
 }
 
 fn compiler(lower: &str) -> Option<Explanation> {
-    let signs = ["error: command '/usr/bin/gcc' failed", "error: command 'gcc' failed", "error: command '/usr/bin/x86_64-linux-gnu-gcc' failed", "compilation terminated", "linker `cc` not found", "rust compiler", "cargo, the rust package manager, is not installed"];
+    let signs = [
+        "error: command '/usr/bin/gcc' failed",
+        "error: command 'gcc' failed",
+        "error: command '/usr/bin/x86_64-linux-gnu-gcc' failed",
+        "compilation terminated",
+        "linker `cc` not found",
+        "rust compiler",
+        "cargo, the rust package manager, is not installed",
+    ];
     let sign = signs.iter().find(|sign| lower.contains(**sign))?;
     let rust = sign.contains("rust");
     Some(Explanation::new(
         "A package could not be compiled",
-        if rust { "It is written in Rust, and builds have no Rust compiler." } else { "The compiler refused its C code, which may be too old for this Python version." },
+        if rust {
+            "It is written in Rust, and builds have no Rust compiler."
+        } else {
+            "The compiler refused its C code, which may be too old for this Python version."
+        },
         "Use a newer release of it that comes as a wheel, or an older Python version (a file .python-version).",
     ))
 }

@@ -40,7 +40,15 @@ pub fn start_failure(log_tail: &str, listeners: &[SocketAddr], port: u16) -> Opt
         .or_else(|| memory(log_tail))
         .or_else(|| database(log_tail))
         .or_else(|| import_name(log_tail))
+        .or_else(|| crash_loop(log_tail))
         .or_else(|| elsewhere(listeners, port))
+}
+
+/// Whether a server's workers die as fast as they are started: it accepts connections, and nobody ever answers them.
+pub fn is_crash_loop(log_tail: &str) -> bool {
+    let started = log_tail.matches("Booting worker with pid").count();
+    let ended = log_tail.matches("Worker exiting (pid").count() + log_tail.matches(" exited with code ").count();
+    started >= 4 && ended >= 3
 }
 
 /// The last line with a sign: in a traceback, the cause.
@@ -56,18 +64,25 @@ fn missing_module(log: &str) -> Option<Explanation> {
     let line = last(log, "ModuleNotFoundError: No module named").or_else(|| last(log, "ImportError: No module named"))?;
     let module = quoted(line).or_else(|| line.rsplit(' ').next())?;
     let first = module.split('.').next().unwrap_or(module);
-    let distribution = DISTRIBUTIONS.iter().find(|(import, _)| *import == first).map_or_else(|| first.replace('_', "-"), |(_, name)| (*name).to_owned());
+    let distribution = DISTRIBUTIONS
+        .iter()
+        .find(|(import, _)| *import == first)
+        .map_or_else(|| first.replace('_', "-"), |(_, name)| (*name).to_owned());
     Some(Explanation::new(
         format!("The module `{module}` is not installed"),
         "The app imports it, but no dependency brings it.".to_owned(),
-        format!("Add `{distribution}` to requirements.txt (or your project's dependencies). If it is a file of your own, check where the start command looks for it."),
+        format!(
+            "Add `{distribution}` to requirements.txt (or your project's dependencies). If it is a file of your own, check where the start command looks for it."
+        ),
     ))
 }
 
 fn syntax(log: &str) -> Option<Explanation> {
     let lines: Vec<&str> = log.lines().map(str::trim).collect();
     let at = lines.iter().rposition(|line| {
-        ["SyntaxError:", "IndentationError:", "TabError:"].iter().any(|kind| line.starts_with(kind) || line.contains(&format!(" {kind}")))
+        ["SyntaxError:", "IndentationError:", "TabError:"]
+            .iter()
+            .any(|kind| line.starts_with(kind) || line.contains(&format!(" {kind}")))
     })?;
     let place = lines[..at].iter().rev().find(|line| line.starts_with("File \"") && line.contains("line "));
     let place = place.map(|line| {
@@ -112,7 +127,10 @@ fn variable(log: &str) -> Option<Explanation> {
     }
     for sign in ["UndefinedValueError:", "ImproperlyConfigured: Set the", "environ.exceptions", "ValidationError"] {
         if let Some(line) = last(log, sign)
-            && let Some(name) = line.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).find(|word| is_variable(word))
+            && let Some(name) = line
+                .split_whitespace()
+                .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+                .find(|word| is_variable(word))
         {
             return Some(missing(name));
         }
@@ -121,7 +139,9 @@ fn variable(log: &str) -> Option<Explanation> {
 }
 
 fn is_variable(text: &str) -> bool {
-    text.len() > 2 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') && text.starts_with(|c: char| c.is_ascii_uppercase())
+    text.len() > 2
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
 fn library(log: &str) -> Option<Explanation> {
@@ -140,7 +160,10 @@ fn program(log: &str) -> Option<Explanation> {
             && (line.contains("sh: ") || line.contains("exec"))
             && !line.contains("Error")
     })?;
-    let name = line.trim_end_matches(": not found").trim_end_matches(": No such file or directory").trim_end_matches(": command not found");
+    let name = line
+        .trim_end_matches(": not found")
+        .trim_end_matches(": No such file or directory")
+        .trim_end_matches(": command not found");
     let name = name.rsplit(": ").next().unwrap_or(name);
     Some(Explanation::new(
         format!("The program `{name}` was not found"),
@@ -165,7 +188,10 @@ fn memory(log: &str) -> Option<Explanation> {
 
 fn database(log: &str) -> Option<Explanation> {
     let refused = last(log, "OperationalError").filter(|line| line.contains("connection") || line.contains("connect"));
-    let line = refused.or_else(|| last(log, "ServerSelectionTimeoutError")).or_else(|| last(log, "Can't connect to MySQL server")).or_else(|| last(log, "redis.exceptions.ConnectionError"))?;
+    let line = refused
+        .or_else(|| last(log, "ServerSelectionTimeoutError"))
+        .or_else(|| last(log, "Can't connect to MySQL server"))
+        .or_else(|| last(log, "redis.exceptions.ConnectionError"))?;
     Some(Explanation::new(
         "The app could not reach its database",
         line.to_owned(),
@@ -184,8 +210,19 @@ fn import_name(log: &str) -> Option<Explanation> {
     ))
 }
 
+fn crash_loop(log: &str) -> Option<Explanation> {
+    is_crash_loop(log).then(|| {
+        Explanation::new(
+            "The app ends as soon as it is started",
+            "The server's workers import it, and it exits at once; they are started again and again.",
+            "Remove what ends it (`sys.exit`, `exit`), or see the lines before each \"Worker exiting\" in its log.",
+        )
+    })
+}
+
 fn elsewhere(listeners: &[SocketAddr], port: u16) -> Option<Explanation> {
-    let fix = format!("Listen on 0.0.0.0 and the port in $PORT (here {port}), for instance `gunicorn --bind=0.0.0.0:$PORT app:app`.");
+    let fix =
+        format!("Listen on 0.0.0.0 and the port in $PORT (here {port}), for instance `gunicorn --bind=0.0.0.0:$PORT app:app`.");
     if let Some(loopback) = listeners.iter().find(|listener| listener.port() == port && listener.ip().is_loopback()) {
         return Some(Explanation::new(
             format!("The app listens on {loopback} only"),

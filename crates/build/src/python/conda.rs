@@ -18,9 +18,8 @@ const RENAMED: [(&str, &str); 8] = [
 ];
 
 /// Parts of conda's environment that are no Python distributions.
-const NOT_PYTHON: [&str; 12] = [
-    "python", "pip", "nodejs", "cudatoolkit", "ffmpeg", "git", "gcc", "gxx", "make", "libpq", "postgresql", "cpuonly",
-];
+const NOT_PYTHON: [&str; 12] =
+    ["python", "pip", "nodejs", "cudatoolkit", "ffmpeg", "git", "gcc", "gxx", "make", "libpq", "postgresql", "cpuonly"];
 
 /// The items of `dependencies:`, each with whether it stands below `pip:`.
 fn items(yaml: &str) -> Vec<(String, bool)> {

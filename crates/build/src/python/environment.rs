@@ -1,7 +1,5 @@
 //! The environment that markers such as `sys_platform == "win32"` are decided for.
 
-use std::sync::LazyLock;
-
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
 
 use crate::plan::PyVersion;
@@ -46,6 +44,3 @@ impl Target {
         marker.parse::<MarkerTree>().map_or(true, |marker| self.holds(&marker, extras))
     }
 }
-
-/// An environment for recognition, where the Python version does not matter.
-pub(crate) static ANY: LazyLock<Target> = LazyLock::new(|| Target::new(PyVersion::new(3, 11)));

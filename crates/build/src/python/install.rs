@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::{Dependencies, Generated, PLAN_DIR, PlanRequest, PyVersion, Step, VENV_DIR};
 use crate::shell;
+use crate::text::has_extension;
 use crate::tree::SourceTree;
 
 use super::manifest::Manifest;
@@ -47,7 +48,11 @@ impl Install<'_> {
             return out;
         }
         self.generated(&mut out);
-        if self.locked { self.locked_steps(&mut out) } else { self.resolved_steps(&mut out) }
+        if self.locked {
+            self.locked_steps(&mut out);
+        } else {
+            self.resolved_steps(&mut out);
+        }
         if let Some(file) = &self.module_file {
             let target = format!("{VENV_DIR}/lib/python{}/site-packages/{}", self.python, file.name);
             out.steps.push(step("name the application for the server", &["cp", &file.path(), &target]));
@@ -94,7 +99,8 @@ impl Install<'_> {
     fn local_builds_want_newer_setuptools(&self) -> bool {
         self.projects().iter().any(|project| {
             let path = child(&project.dir, "pyproject.toml");
-            let text = self.tree.read(&path, crate::tree::READ_LIMIT).map(|bytes| crate::text::decode(&bytes)).unwrap_or_default();
+            let text =
+                self.tree.read(&path, crate::tree::READ_LIMIT).map(|bytes| crate::text::decode(&bytes)).unwrap_or_default();
             text.lines().any(|line| {
                 let version = line.split("setuptools").nth(1).and_then(|rest| rest.trim_start().strip_prefix(">="));
                 version.is_some_and(|rest| {
@@ -126,7 +132,7 @@ impl Install<'_> {
         let anything = lines.iter().any(|line| !line.starts_with("--"));
         if anything {
             push(out, "requirements.txt", &lines);
-            let args = self.pip(&["-r", "requirements.txt", "-c", "constraints.txt"], &self.wanted.args);
+            let args = Self::pip(&["-r", "requirements.txt", "-c", "constraints.txt"], &self.wanted.args);
             out.steps.push(install(self.name(), &args, self.project_environment()));
         }
         if strict && !more.is_empty() {
@@ -143,14 +149,14 @@ impl Install<'_> {
         lines.extend(self.wanted.reqs.iter().map(|req| req.line.clone()));
         if !self.wanted.reqs.is_empty() {
             push(out, "requirements.txt", &lines);
-            let args = self.pip(&["--no-deps", "-r", "requirements.txt"], &self.wanted.args);
+            let args = Self::pip(&["--no-deps", "-r", "requirements.txt"], &self.wanted.args);
             out.steps.push(install(self.name(), &args, environment()));
         }
         let projects = self.projects();
         if !projects.is_empty() {
             let lines: Vec<String> = projects.iter().map(|project| self.project_line(project)).collect();
             push(out, "projects.txt", &lines);
-            let args = self.pip(&["--no-deps", "-r", "projects.txt"], &[]);
+            let args = Self::pip(&["--no-deps", "-r", "projects.txt"], &[]);
             out.steps.push(install("install the project".to_owned(), &args, self.project_environment()));
         }
         let more: Vec<String> = self.added.iter().cloned().chain(self.seeds()).collect();
@@ -164,8 +170,9 @@ impl Install<'_> {
 
     fn more(&self, out: &mut Dependencies, more: &[String], pinned: &str) {
         push(out, "added.txt", more);
-        let args = self.pip(&["-r", "added.txt", "-c", pinned], &[]);
-        let name = if self.added.is_empty() { "install setuptools".to_owned() } else { format!("install {}", self.added.join(", ")) };
+        let args = Self::pip(&["-r", "added.txt", "-c", pinned], &[]);
+        let name =
+            if self.added.is_empty() { "install setuptools".to_owned() } else { format!("install {}", self.added.join(", ")) };
         out.steps.push(install(name, &args, environment()));
     }
 
@@ -177,14 +184,14 @@ impl Install<'_> {
     }
 
     /// `uv pip install` with files of the plan. It is run from `/`, where no settings of the source change what it does.
-    fn pip(&self, files: &[&str], more: &[String]) -> Vec<String> {
+    fn pip(files: &[&str], more: &[String]) -> Vec<String> {
         let mut args: Vec<String> =
             ["uv", "--directory", "/", "pip", "install", "--python"].iter().map(|arg| (*arg).to_owned()).collect();
         args.push(format!("{VENV_DIR}/bin/python"));
         args.push("--compile-bytecode".to_owned());
         args.extend(["--build-constraints".to_owned(), format!("{PLAN_DIR}/build-constraints.txt")]);
         for file in files {
-            args.push(if file.ends_with(".txt") { format!("{PLAN_DIR}/{file}") } else { (*file).to_owned() });
+            args.push(if has_extension(file, "txt") { format!("{PLAN_DIR}/{file}") } else { (*file).to_owned() });
         }
         args.extend(more.iter().cloned());
         args
@@ -203,7 +210,9 @@ impl Install<'_> {
             crate::text::decode(&bytes)
         };
         let setup = text("setup.py");
-        ["ext_modules", "Extension(", "cythonize", "cffi_modules", "CMake", "rust_extensions"].iter().any(|sign| setup.contains(sign))
+        ["ext_modules", "Extension(", "cythonize", "cffi_modules", "CMake", "rust_extensions"]
+            .iter()
+            .any(|sign| setup.contains(sign))
             || ["maturin", "scikit_build", "mesonpy", "ext-modules"].iter().any(|sign| text("pyproject.toml").contains(sign))
     }
 
@@ -211,7 +220,8 @@ impl Install<'_> {
         let mut env = environment();
         if !self.projects().is_empty() {
             // Versions that come from git's history: there is none in a build.
-            for name in ["SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS"] {
+            for name in ["SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS"]
+            {
                 env.insert(name.to_owned(), "0.0.0".to_owned());
             }
             env.insert("POETRY_DYNAMIC_VERSIONING_BYPASS".to_owned(), "0.0.0".to_owned());
@@ -279,7 +289,10 @@ fn packaging_files(tree: &dyn SourceTree, dir: &str) -> Vec<String> {
         let file = inner.rsplit('/').next().unwrap_or(inner);
         let depth = inner.matches('/').count();
         let lower = file.to_ascii_lowercase();
-        depth == 0 && (names.contains(&file) || lower.ends_with(".txt") || ["readme", "license", "licence", "version", "requirements"].iter().any(|start| lower.starts_with(start)))
+        depth == 0
+            && (names.contains(&file)
+                || has_extension(&lower, "txt")
+                || ["readme", "license", "licence", "version", "requirements"].iter().any(|start| lower.starts_with(start)))
             || depth == 1 && parent(inner).contains("requirements")
             || depth <= 2 && matches!(file, "version.py" | "_version.py" | "__about__.py" | "__version__.py" | "about.py")
     });
@@ -287,9 +300,11 @@ fn packaging_files(tree: &dyn SourceTree, dir: &str) -> Vec<String> {
 }
 
 fn packages(tree: &dyn SourceTree, dir: &str) -> Vec<String> {
-    let mut out: Vec<String> =
-        all_files(tree, dir).into_iter().filter(|path| path.ends_with("/__init__.py")).map(|path| parent(&path).to_owned()).collect();
+    let mut out: Vec<String> = all_files(tree, dir)
+        .into_iter()
+        .filter(|path| path.ends_with("/__init__.py"))
+        .map(|path| parent(&path).to_owned())
+        .collect();
     out.retain(|path| path.matches('/').count() <= dir.matches('/').count() + 3);
     out
 }
-

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pep440_rs::VersionSpecifiers;
-use pep508_rs::ExtraName;
 
 pub(crate) mod pdm;
 pub(crate) mod poetry;
@@ -23,7 +22,7 @@ pub(crate) struct Locked {
     /// The version; absent for a project of the tree.
     pub(crate) version: Option<String>,
     /// In place of a version: a URL or a path of the tree.
-    pub(crate) from: From,
+    pub(crate) source: Source,
     /// `--hash=` options.
     pub(crate) hashes: Vec<String>,
     /// What it needs.
@@ -38,7 +37,7 @@ pub(crate) struct Locked {
 
 /// Where a locked distribution comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Source {
     /// The package index.
     #[default]
     Index,
@@ -147,20 +146,15 @@ fn select(locked: &[Locked], candidates: &[usize], need: &Need, target: &Target)
 /// Makes the installer's line of an entry; none when there is nothing to install.
 pub(crate) fn requirement(entry: &Locked) -> Option<Req> {
     let mut req = Req::named(&entry.name);
-    let line = match &entry.from {
-        From::Index => {
+    let line = match &entry.source {
+        Source::Index => {
             let version = entry.version.as_ref()?;
             req.versions = format!("=={version}").parse().ok()?;
             format!("{}=={version}", entry.name)
         }
-        From::Url(url) => format!("{} @ {url}", entry.name),
-        From::Path(_) | From::Virtual => return None,
+        Source::Url(url) => format!("{} @ {url}", entry.name),
+        Source::Path(_) | Source::Virtual => return None,
     };
     req.line = std::iter::once(line.as_str()).chain(entry.hashes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     Some(req)
-}
-
-/// A marker that depends on extras, decided for the extras asked for.
-pub(crate) fn extra_names(extras: &[String]) -> Vec<ExtraName> {
-    extras.iter().filter_map(|extra| extra.parse().ok()).collect()
 }

@@ -7,7 +7,7 @@ use crate::text;
 use crate::tree::{READ_LIMIT, SourceTree};
 
 use super::environment::Target;
-use super::lock::{self, From, Locked, Need};
+use super::lock::{self, Locked, Need, Source};
 use super::pyproject::Pyproject;
 use super::requirement::normalise;
 use super::requirements::{self, Project, Wanted, child};
@@ -50,25 +50,70 @@ pub(crate) struct Manifest {
 
 /// Requirements files that stand in for `requirements.txt`, the likeliest first.
 const ALTERNATIVES: [&str; 27] = [
-    "requirements/production.txt", "requirements/prod.txt", "requirements/requirements.txt", "requirements/main.txt",
-    "requirements/base.txt", "requirements/common.txt", "requirements/deploy.txt", "requirements/heroku.txt",
-    "requirements/app.txt", "requirements/web.txt", "requirements/default.txt", "requirements-prod.txt",
-    "requirements-production.txt", "requirements_prod.txt", "requirements.prod.txt", "requirements-base.txt",
-    "requirements_base.txt", "requirements-app.txt", "prod-requirements.txt", "reqs.txt", "requirements.in",
-    "requirements/base.in", "requirements/main.in", "requirements/local.txt", "requirements/dev.txt",
-    "requirements/development.txt", "requirements-dev.txt",
+    "requirements/production.txt",
+    "requirements/prod.txt",
+    "requirements/requirements.txt",
+    "requirements/main.txt",
+    "requirements/base.txt",
+    "requirements/common.txt",
+    "requirements/deploy.txt",
+    "requirements/heroku.txt",
+    "requirements/app.txt",
+    "requirements/web.txt",
+    "requirements/default.txt",
+    "requirements-prod.txt",
+    "requirements-production.txt",
+    "requirements_prod.txt",
+    "requirements.prod.txt",
+    "requirements-base.txt",
+    "requirements_base.txt",
+    "requirements-app.txt",
+    "prod-requirements.txt",
+    "reqs.txt",
+    "requirements.in",
+    "requirements/base.in",
+    "requirements/main.in",
+    "requirements/local.txt",
+    "requirements/dev.txt",
+    "requirements/development.txt",
+    "requirements-dev.txt",
 ];
 
 const MISSPELLED: [&str; 17] = [
-    "requirement.txt", "requirments.txt", "requirements.text", "requirements", "requirements.tx", "requirements.tct",
-    "reqirements.txt", "requriements.txt", "requiremnts.txt", "requirementss.txt", "requirments.text", "reqiurements.txt",
-    "requeriments.txt", "requierments.txt", "requirements.txt.txt", "requiremets.txt", "requiriments.txt",
+    "requirement.txt",
+    "requirments.txt",
+    "requirements.text",
+    "requirements",
+    "requirements.tx",
+    "requirements.tct",
+    "reqirements.txt",
+    "requriements.txt",
+    "requiremnts.txt",
+    "requirementss.txt",
+    "requirments.text",
+    "reqiurements.txt",
+    "requeriments.txt",
+    "requierments.txt",
+    "requirements.txt.txt",
+    "requiremets.txt",
+    "requiriments.txt",
 ];
 
 /// Files any of which makes a directory the place of a Python project.
 const MARKS: [&str; 13] = [
-    "requirements.txt", "pyproject.toml", "Pipfile", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml",
-    "setup.py", "setup.cfg", "environment.yml", "environment.yaml", "requirements.in",
+    "requirements.txt",
+    "pyproject.toml",
+    "Pipfile",
+    "Pipfile.lock",
+    "poetry.lock",
+    "uv.lock",
+    "pdm.lock",
+    "pylock.toml",
+    "setup.py",
+    "setup.cfg",
+    "environment.yml",
+    "environment.yaml",
+    "requirements.in",
 ];
 
 /// Whether a directory holds a manifest of Python.
@@ -146,7 +191,9 @@ impl Manifest {
         let others: Vec<String> = ["uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "Pipfile"]
             .iter()
             .map(|name| child(&self.dir, name))
-            .filter(|path| tree.has(path) && *path != taken && (family(path) != family(&taken) || path.ends_with(".lock")))
+            .filter(|path| {
+                tree.has(path) && *path != taken && (family(path) != family(&taken) || text::has_extension(path, "lock"))
+            })
             .filter(|path| !(path.ends_with("Pipfile.lock") && taken.ends_with("Pipfile")))
             .collect();
         if !others.is_empty() {
@@ -308,11 +355,13 @@ impl Manifest {
     }
 
     fn install(&self, out: &mut Wanted, entry: &Locked) -> Result<(), PlanError> {
-        match &entry.from {
-            From::Path(path) if *path == self.dir => {}
-            From::Path(path) => {
-                let dir = requirements::join("", path)
-                    .ok_or_else(|| PlanError::OutsideTree { path: path.clone(), by: self.path().unwrap_or_default().to_owned() })?;
+        match &entry.source {
+            Source::Path(path) if *path == self.dir => {}
+            Source::Path(path) => {
+                let dir = requirements::join("", path).ok_or_else(|| PlanError::OutsideTree {
+                    path: path.clone(),
+                    by: self.path().unwrap_or_default().to_owned(),
+                })?;
                 let archive = [".whl", ".gz", ".zip"].iter().any(|end| dir.ends_with(end));
                 if archive {
                     out.reqs.push(super::requirement::Req {
@@ -345,7 +394,6 @@ fn says_something(tree: &dyn SourceTree, path: &str) -> bool {
 }
 
 fn is_setup(tree: &dyn SourceTree, path: &str) -> bool {
-    tree.read(path, READ_LIMIT).is_ok_and(|bytes| {
-        text::lines(&text::decode(&bytes)).any(|line| matches!(line.trim(), "[metadata]" | "[options]"))
-    })
+    tree.read(path, READ_LIMIT)
+        .is_ok_and(|bytes| text::lines(&text::decode(&bytes)).any(|line| matches!(line.trim(), "[metadata]" | "[options]")))
 }

@@ -47,11 +47,6 @@ impl Pyproject {
             || self.poetry().is_some_and(|poetry| poetry.contains_key("dependencies") || poetry.contains_key("name"))
     }
 
-    /// Whether Poetry's own table says what is needed.
-    pub(crate) fn is_poetry(&self) -> bool {
-        self.poetry().is_some_and(|poetry| poetry.contains_key("dependencies"))
-    }
-
     /// Whether the project's dependencies are known only by running its build backend.
     pub(crate) fn has_hidden_dependencies(&self) -> bool {
         self.is_dynamic("dependencies") && self.dynamic_files().is_none()

@@ -69,11 +69,19 @@ impl Req {
         let bound: Version = bound.parse().expect("bounds in this crate are versions");
         self.versions.iter().any(|spec| {
             let version = spec.version();
+            // `~=9.2` and `==9.*` allow all that begins alike: what counts is where they end.
+            let end = |parts: &[u64]| {
+                let (last, front) = parts.split_last()?;
+                Some(Version::new(front.iter().copied().chain([last + 1])))
+            };
             match spec.operator() {
-                Operator::Equal | Operator::ExactEqual | Operator::EqualStar | Operator::TildeEqual | Operator::LessThanEqual => {
-                    *version < bound
-                }
+                Operator::Equal | Operator::ExactEqual | Operator::LessThanEqual => *version < bound,
                 Operator::LessThan => *version <= bound,
+                Operator::EqualStar => end(version.release()).is_some_and(|end| end <= bound),
+                Operator::TildeEqual => {
+                    let release = version.release();
+                    end(&release[..release.len().saturating_sub(1)]).is_some_and(|end| end <= bound)
+                }
                 _ => false,
             }
         })
@@ -140,7 +148,8 @@ fn read(text: &str) -> Result<Requirement<VerbatimUrl>, String> {
         Ok(requirement) => Ok(requirement),
         Err(error) => {
             let error: pep508_rs::Pep508Error<VerbatimUrl> = error;
-            lenient(text).parse().map_err(|_: pep508_rs::Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
+            // The first error is about what was written, the second about what we made of it.
+            lenient(text).parse().map_err(|_second: pep508_rs::Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
         }
     }
 }
@@ -302,5 +311,7 @@ mod tests {
         assert!(req("a>=1,<2.9.5").is_below("2.9.5"));
         assert!(!req("a>=1").is_below("2.9.5"));
         assert!(!req("a").is_below("2.9.5"));
+        assert!(!req("a~=9.2").is_below("9.3") && req("a~=9.2.1").is_below("9.3"));
+        assert!(!req("a==9.*").is_below("9.3") && req("a==8.*").is_below("9.3"));
     }
 }

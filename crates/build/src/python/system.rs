@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::PlanError;
-use crate::plan::{DebianPackage, SystemPackages};
+use crate::plan::{DebianPackage, PyVersion, SystemPackages};
 use crate::text;
 use crate::tree::{READ_LIMIT, SourceTree};
 
@@ -27,7 +27,8 @@ enum When {
     Unless(&'static [&'static str]),
 }
 
-const PANGO: &[&str] = &["libpango-1.0-0", "libpangocairo-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core"];
+const PANGO: &[&str] =
+    &["libpango-1.0-0", "libpangocairo-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core"];
 const GL: &[&str] = &["libgl1", "libglib2.0-0"];
 
 const RULES: &[Rule] = &[
@@ -43,7 +44,12 @@ const RULES: &[Rule] = &[
         run: &["libmariadb3"],
     },
     Rule { names: &["mariadb"], when: When::Always, build: &["libmariadb-dev"], run: &["libmariadb3"] },
-    Rule { names: &["lxml"], when: When::Below("4.9.3"), build: &["libxml2-dev", "libxslt1-dev"], run: &["libxml2", "libxslt1.1"] },
+    Rule {
+        names: &["lxml"],
+        when: When::Below("4.9.3"),
+        build: &["libxml2-dev", "libxslt1-dev"],
+        run: &["libxml2", "libxslt1.1"],
+    },
     Rule {
         names: &["pillow"],
         when: When::Below("9.3"),
@@ -60,15 +66,40 @@ const RULES: &[Rule] = &[
         build: &["libldap-dev", "libsasl2-dev"],
         run: &["libldap-2.5-0", "libsasl2-2"],
     },
-    Rule { names: &["pyodbc", "aioodbc", "django-mssql-backend", "mssql-django", "django-pyodbc-azure"], when: When::Always, build: &["unixodbc-dev"], run: &["unixodbc"] },
+    Rule {
+        names: &["pyodbc", "aioodbc", "django-mssql-backend", "mssql-django", "django-pyodbc-azure"],
+        when: When::Always,
+        build: &["unixodbc-dev"],
+        run: &["unixodbc"],
+    },
     Rule { names: &["pymssql"], when: When::Below("2.2"), build: &["freetds-dev"], run: &["libsybdb5"] },
-    Rule { names: &["pdf2image", "pdftotext"], when: When::Always, build: &["libpoppler-cpp-dev", "pkg-config"], run: &["poppler-utils", "libpoppler-cpp0v5"] },
-    Rule { names: &["pydub", "ffmpeg-python", "openai-whisper", "moviepy", "yt-dlp", "youtube-dl"], when: When::Always, build: &[], run: &["ffmpeg"] },
+    Rule {
+        names: &["pdf2image", "pdftotext"],
+        when: When::Always,
+        build: &["libpoppler-cpp-dev", "pkg-config"],
+        run: &["poppler-utils", "libpoppler-cpp0v5"],
+    },
+    Rule {
+        names: &["pydub", "ffmpeg-python", "openai-whisper", "moviepy", "yt-dlp", "youtube-dl"],
+        when: When::Always,
+        build: &[],
+        run: &["ffmpeg"],
+    },
     Rule { names: &["opencv-python", "opencv-contrib-python"], when: When::Always, build: &[], run: GL },
-    Rule { names: &["mediapipe", "deepface", "easyocr", "paddleocr", "ultralytics", "face-recognition"], when: When::Always, build: &[], run: GL },
+    Rule {
+        names: &["mediapipe", "deepface", "easyocr", "paddleocr", "ultralytics", "face-recognition"],
+        when: When::Always,
+        build: &[],
+        run: GL,
+    },
     Rule { names: &["dlib"], when: When::Always, build: &["cmake"], run: &[] },
     Rule { names: &["python-magic"], when: When::Always, build: &[], run: &["libmagic1"] },
-    Rule { names: &["pytesseract", "tesserocr"], when: When::Always, build: &["libtesseract-dev", "libleptonica-dev", "pkg-config"], run: &["tesseract-ocr"] },
+    Rule {
+        names: &["pytesseract", "tesserocr"],
+        when: When::Always,
+        build: &["libtesseract-dev", "libleptonica-dev", "pkg-config"],
+        run: &["tesseract-ocr"],
+    },
     Rule {
         names: &["xmlsec", "python3-saml", "djangosaml2", "pysaml2"],
         when: When::Always,
@@ -97,15 +128,30 @@ const RULES: &[Rule] = &[
     Rule { names: &["pyvips"], when: When::Always, build: &[], run: &["libvips42"] },
     Rule { names: &["pytdlib", "python-pcl", "pyenchant"], when: When::Always, build: &[], run: &["libenchant-2-2"] },
     Rule { names: &["h5py", "tables"], when: When::Below("3.7"), build: &["libhdf5-dev", "pkg-config"], run: &["libhdf5-103-1"] },
-    Rule { names: &["secp256k1", "coincurve"], when: When::Below("18"), build: &["libsecp256k1-dev", "pkg-config", "autoconf", "libtool"], run: &[] },
+    Rule {
+        names: &["secp256k1", "coincurve"],
+        when: When::Below("18"),
+        build: &["libsecp256k1-dev", "pkg-config", "autoconf", "libtool"],
+        run: &[],
+    },
     Rule { names: &["uwsgi"], when: When::Always, build: &["libpcre3-dev"], run: &["libpcre3"] },
     Rule { names: &["m2crypto"], when: When::Always, build: &["swig", "libssl-dev"], run: &[] },
     Rule { names: &["pysqlcipher3"], when: When::Always, build: &["libsqlcipher-dev"], run: &["libsqlcipher0"] },
     Rule { names: &["pygame"], when: When::Below("2.1.3"), build: &["libsdl2-dev"], run: &["libsdl2-2.0-0"] },
-    Rule { names: &["gssapi", "pykerberos", "kerberos", "requests-kerberos"], when: When::Always, build: &["libkrb5-dev"], run: &["libgssapi-krb5-2"] },
+    Rule {
+        names: &["gssapi", "pykerberos", "kerberos", "requests-kerberos"],
+        when: When::Always,
+        build: &["libkrb5-dev"],
+        run: &["libgssapi-krb5-2"],
+    },
     Rule { names: &["python-barcode-zint", "pylibdmtx"], when: When::Always, build: &[], run: &["libdmtx0b"] },
     Rule { names: &["cffi"], when: When::Below("1.15.1"), build: &["libffi-dev"], run: &[] },
-    Rule { names: &["gmpy2"], when: When::Below("2.1.5"), build: &["libgmp-dev", "libmpfr-dev", "libmpc-dev"], run: &["libgmp10", "libmpfr6", "libmpc3"] },
+    Rule {
+        names: &["gmpy2"],
+        when: When::Below("2.1.5"),
+        build: &["libgmp-dev", "libmpfr-dev", "libmpc-dev"],
+        run: &["libgmp10", "libmpfr6", "libmpc3"],
+    },
 ];
 
 impl Rule {
@@ -120,8 +166,27 @@ impl Rule {
     }
 }
 
-/// What the requirements and the Aptfile need of the system.
-pub(crate) fn packages(reqs: &[Req], aptfile: &[DebianPackage]) -> SystemPackages {
+/// Packages that the release with a newer Python has under another name; the rules hold the names of the one with 3.11.
+/// Names that the newer release still provides are not listed.
+const RENAMED: [(&str, &str); 9] = [
+    ("libgdal32", "libgdal36"),
+    ("libhdf5-103-1", "libhdf5-310"),
+    ("libicu72", "libicu76"),
+    ("libldap-2.5-0", "libldap2"),
+    ("libmagickwand-6.q16-6", "libmagickwand-7.q16-10"),
+    ("libpcre3", "libpcre2-8-0"),
+    ("libpcre3-dev", "libpcre2-dev"),
+    ("libpoppler-cpp0v5", "libpoppler-cpp2"),
+    ("libsqlcipher0", "libsqlcipher1"),
+];
+
+/// What the requirements and the Aptfile need of the system, in the release that has this Python.
+pub(crate) fn packages(reqs: &[Req], aptfile: &[DebianPackage], python: PyVersion) -> SystemPackages {
+    let newer = python >= PyVersion::new(3, 12);
+    let package = |name: &&str| {
+        let renamed = RENAMED.iter().find(|(old, _)| newer && old == name).map_or(*name, |(_, new)| new);
+        DebianPackage::parse(renamed).expect("the rules hold valid names")
+    };
     let mut build = BTreeSet::new();
     let mut run = BTreeSet::new();
     // `psycopg` with its binary package locked beside it needs nothing.
@@ -131,17 +196,13 @@ pub(crate) fn packages(reqs: &[Req], aptfile: &[DebianPackage]) -> SystemPackage
             if bundled && req.name == "psycopg" {
                 continue;
             }
-            build.extend(rule.build.iter().map(|name| package(name)));
-            run.extend(rule.run.iter().map(|name| package(name)));
+            build.extend(rule.build.iter().map(package));
+            run.extend(rule.run.iter().map(package));
         }
     }
     build.extend(aptfile.iter().cloned());
     run.extend(aptfile.iter().cloned());
     SystemPackages { build: build.into_iter().collect(), run: run.into_iter().collect() }
-}
-
-fn package(name: &str) -> DebianPackage {
-    DebianPackage::parse(name).expect("the rules hold valid names")
 }
 
 /// Reads the Aptfile: one package a line, comments allowed.
@@ -155,13 +216,13 @@ pub(crate) fn aptfile(tree: &dyn SourceTree, path: &str) -> Result<Vec<DebianPac
         let line = line.split('#').next().unwrap_or_default();
         for word in line.split_whitespace() {
             let bad = |why| PlanError::Aptfile { line: index + 1, text: word.chars().take(80).collect(), why };
-            if word.contains("://") || word.ends_with(".deb") {
+            if word.contains("://") || text::has_extension(word, "deb") {
                 return Err(bad("is a file to download, and only names of Debian packages are taken"));
             }
             if word.starts_with(':') || word.starts_with('-') {
                 return Err(bad("is an option, and only names of Debian packages are taken"));
             }
-            out.push(DebianPackage::parse(word).map_err(|_| bad("is not the name of a Debian package"))?);
+            out.push(DebianPackage::parse(word).map_err(|_same| bad("is not the name of a Debian package"))?);
         }
     }
     Ok(out)
@@ -174,7 +235,7 @@ mod tests {
 
     fn run_of(text: &str) -> Vec<String> {
         let Parsed::Keep(req, _) = parse(text, &[]).unwrap() else { panic!("{text}") };
-        packages(&[*req], &[]).run.iter().map(ToString::to_string).collect()
+        packages(&[*req], &[], PyVersion::new(3, 11)).run.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -188,6 +249,14 @@ mod tests {
         assert_eq!(run_of("flask"), [""; 0]);
         assert_eq!(run_of("lxml"), [""; 0]);
         assert!(run_of("opencv-python").contains(&"libgl1".to_owned()));
+    }
+
+    #[test]
+    fn names_are_those_of_the_release() {
+        let Parsed::Keep(req, _) = parse("python-ldap", &[]).unwrap() else { panic!() };
+        let run = |minor| packages(std::slice::from_ref(&req), &[], PyVersion::new(3, minor)).run;
+        assert!(run(11).iter().any(|package| package.as_str() == "libldap-2.5-0"));
+        assert!(run(13).iter().any(|package| package.as_str() == "libldap2"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Range {
 
 impl Range {
     pub(crate) fn pep440(text: &str, origin: &str) -> Result<Self, PlanError> {
-        let specifiers = text.parse().map_err(|_| malformed(text, origin))?;
+        let specifiers = text.parse().map_err(|_unnamed| malformed(text, origin))?;
         Ok(Self { text: text.to_owned(), origin: origin.to_owned(), any_of: vec![specifiers] })
     }
 
@@ -85,7 +85,7 @@ pub(crate) fn read(written: &Written) -> Result<Option<Ask>, PlanError> {
     let known_end = rest.is_empty() || rest == "+" || rest.starts_with(['-', 'a', 'b', 'r', 't']) || rest == "*" || rest == "x";
     let numbers = numbers.trim_end_matches('.');
     let parts: Vec<&str> = numbers.split('.').collect();
-    let number = |text: &str| text.parse::<u8>().map_err(|_| malformed(written.text.trim(), &written.origin));
+    let number = |text: &str| text.parse::<u8>().map_err(|_unnamed| malformed(written.text.trim(), &written.origin));
     if !known_end {
         return Err(malformed(text, &written.origin));
     }
@@ -223,7 +223,7 @@ pub(crate) fn poetry_range(text: &str) -> Option<String> {
     let mut operator = String::new();
     for word in spaced.split_whitespace() {
         if word.chars().all(|c| "<>=~!^".contains(c)) {
-            operator = word.to_owned();
+            word.clone_into(&mut operator);
             continue;
         }
         let clause = format!("{operator}{word}");

@@ -66,7 +66,10 @@ fn project(modules: &Modules<'_>, manage: &str, wants_asgi: bool) -> Option<Proj
     let collects_static = text.contains("STATIC_ROOT") && text.contains("django.contrib.staticfiles");
     let mut notes = Vec::new();
     if !text.contains("whitenoise") && text.contains("django.contrib.staticfiles") && !text.contains("storages") {
-        notes.push("Django serves no static files under a production server: add WhiteNoise to MIDDLEWARE if pages miss their styles".to_owned());
+        notes.push(
+            "Django serves no static files under a production server: add WhiteNoise to MIDDLEWARE if pages miss their styles"
+                .to_owned(),
+        );
     }
     Some(Project { dir, target, asgi: is_asgi, settings, needs_settings, collects_static, notes })
 }
@@ -105,7 +108,8 @@ fn dotted_below(path: &str, dir: &str) -> String {
 fn guess_settings(modules: &Modules<'_>, dir: &str) -> Option<String> {
     let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
     let found = modules.tree.entries().iter().map(|entry| entry.path.as_str()).find(|path| {
-        path.strip_prefix(&prefix).is_some_and(|rest| rest.matches('/').count() <= 1 && rest.rsplit('/').next() == Some("settings.py"))
+        path.strip_prefix(&prefix)
+            .is_some_and(|rest| rest.matches('/').count() <= 1 && rest.rsplit('/').next() == Some("settings.py"))
     })?;
     Some(dotted_below(found, dir))
 }
@@ -120,7 +124,7 @@ fn settings_text(modules: &Modules<'_>, dir: &str, settings: &str) -> String {
         let prefix = format!("{package}/");
         for entry in modules.tree.entries().iter().filter(|entry| entry.path.starts_with(&prefix)) {
             let inner = &entry.path[prefix.len()..];
-            if inner.ends_with(".py") && inner.matches('/').count() <= 1 {
+            if crate::text::has_extension(inner, "py") && inner.matches('/').count() <= 1 {
                 text.push_str(&modules.text(&entry.path).unwrap_or_default());
             }
         }

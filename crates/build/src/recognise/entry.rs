@@ -7,7 +7,7 @@ use crate::python::requirements::{child, parent};
 use crate::tree::SourceTree;
 
 use super::kinds::{Kind, TOKENS};
-use super::module::{Module, Place};
+use super::module::{Call, Module, Place, Value};
 use super::modules::Modules;
 
 /// How many files are parsed, and how many are looked into, at most.
@@ -32,15 +32,38 @@ pub(crate) struct Entry {
 
 /// Directories whose apps are hardly ever the one to deploy.
 const ASIDE: [&str; 26] = [
-    "test", "tests", "testing", "example", "examples", "sample", "samples", "demo", "demos", "docs", "doc", "migrations", "alembic",
-    "scripts", "benchmark", "benchmarks", "bench", "tutorial", "tutorials", "build", "dist", "tools", "fixtures", "snippets", "templates",
+    "test",
+    "tests",
+    "testing",
+    "example",
+    "examples",
+    "sample",
+    "samples",
+    "demo",
+    "demos",
+    "docs",
+    "doc",
+    "migrations",
+    "alembic",
+    "scripts",
+    "benchmark",
+    "benchmarks",
+    "bench",
+    "tutorial",
+    "tutorials",
+    "build",
+    "dist",
+    "tools",
+    "fixtures",
+    "snippets",
+    "templates",
     "cookiecutter",
 ];
 
 /// File names by how likely they hold the entry.
 const FILES: [(&str, i32); 18] = [
-    ("wsgi.py", 30),
-    ("asgi.py", 28),
+    ("wsgi.py", 40),
+    ("asgi.py", 38),
     ("app.py", 15),
     ("main.py", 13),
     ("application.py", 12),
@@ -74,8 +97,21 @@ const NAMES: [(&str, i32); 10] = [
 
 /// Files and the tokens in them that point at an entry: `app:create_app`.
 const HINTS: [&str; 15] = [
-    "Dockerfile", "Procfile", "app.yaml", "render.yaml", "railway.json", "railway.toml", "nixpacks.toml", "fly.toml", "docker-compose.yml",
-    "docker-compose.yaml", "compose.yaml", "Makefile", "README.md", "start.sh", "entrypoint.sh",
+    "Dockerfile",
+    "Procfile",
+    "app.yaml",
+    "render.yaml",
+    "railway.json",
+    "railway.toml",
+    "nixpacks.toml",
+    "fly.toml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "compose.yaml",
+    "Makefile",
+    "README.md",
+    "start.sh",
+    "entrypoint.sh",
 ];
 
 /// Python files of the tree, those nearest to the root and with likely names first.
@@ -83,7 +119,7 @@ pub(crate) fn python_files(tree: &dyn SourceTree) -> Vec<String> {
     let mut files: Vec<(usize, i32, &str)> = tree
         .entries()
         .iter()
-        .filter(|entry| entry.path.ends_with(".py") && !is_hidden(&entry.path))
+        .filter(|entry| crate::text::has_extension(&entry.path, "py") && !is_hidden(&entry.path))
         .map(|entry| {
             let depth = entry.path.matches('/').count() + if is_aside(&entry.path) { 10 } else { 0 };
             (depth, -file_score(&entry.path), entry.path.as_str())
@@ -104,7 +140,19 @@ pub(crate) fn is_aside(path: &str) -> bool {
     parts.iter().any(|part| ASIDE.contains(&part.to_ascii_lowercase().as_str()))
         || file.starts_with("test_")
         || file.ends_with("_test.py")
-        || matches!(file, "conftest.py" | "setup.py" | "noxfile.py" | "fabfile.py" | "tasks.py" | "tests.py" | "test.py" | "locustfile.py")
+        || matches!(
+            file,
+            "conftest.py" | "setup.py" | "noxfile.py" | "fabfile.py" | "tasks.py" | "tests.py" | "test.py" | "locustfile.py"
+        )
+}
+
+/// Whether a file is only there to test others: never served.
+fn is_test(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    path.split('/').any(|part| matches!(part, "test" | "tests" | "testing"))
+        || file.starts_with("test_")
+        || file.ends_with("_test.py")
+        || file == "conftest.py"
 }
 
 fn file_score(path: &str) -> i32 {
@@ -149,7 +197,7 @@ pub(crate) fn entries(modules: &Modules<'_>, survey: &Survey, template: Option<c
     let hints = hints(modules);
     let flask_app = flask_app(modules);
     let mut out = Vec::new();
-    for module in &survey.modules {
+    for module in survey.modules.iter().filter(|module| !is_test(&module.path)) {
         for mut entry in of_module(modules, module) {
             entry.score += score(module, &entry, &hints);
             if template.is_some_and(|template| entry.kind.template() == template) {
@@ -179,6 +227,8 @@ fn of_module(modules: &Modules<'_>, module: &Module) -> Vec<Entry> {
     for name in &names {
         if let Some(kind) = modules.kind_of_name(module, name, 0) {
             out.push(entry(name, kind, false, false, 100));
+        } else if let Some(kind) = by_custom(module, name) {
+            out.push(entry(name, kind, false, false, 70));
         }
     }
     for (name, function) in module.functions.iter().filter(|(name, _)| !names.contains(name.as_str())) {
@@ -188,21 +238,41 @@ fn of_module(modules: &Modules<'_>, module: &Module) -> Vec<Entry> {
             && let Some(kind) = modules.kind_of_result(module, function, 0)
         {
             // A test's fixture makes apps, too.
-            let fixture = function.decorators.iter().any(|decorator| decorator.contains("fixture") || decorator.contains("command"));
+            let fixture =
+                function.decorators.iter().any(|decorator| decorator.contains("fixture") || decorator.contains("command"));
             let private = name.starts_with('_');
-            out.push(entry(name, kind, true, function.is_async, 80 - if fixture { 80 } else { 0 } - if private { 20 } else { 0 }));
+            out.push(entry(
+                name,
+                kind,
+                true,
+                function.is_async,
+                80 - if fixture { 80 } else { 0 } - if private { 20 } else { 0 },
+            ));
         }
     }
     // Imported applications count where a file's name says that it is made to be served.
     if file_score(&module.path) >= 8 && !module.path.ends_with("__init__.py") {
         for name in module.imports.keys().filter(|name| !names.contains(name.as_str())) {
             if let Some(kind) = modules.kind_of_name(module, name, 0) {
-                out.push(entry(name, kind, false, false, 84));
+                out.push(entry(name, kind, false, false, 88));
             }
         }
     }
     out.retain(|entry| !(entry.kind == Kind::Tornado && entry.factory));
     out
+}
+
+/// What a file made for a server holds under the name that servers ask for, however it was made.
+fn by_custom(module: &Module, name: &str) -> Option<Kind> {
+    let bound = module.binds.iter().rev().find(|bind| bind.name == name && !bind.guarded)?;
+    if !matches!(name, "application" | "app") || !matches!(bound.value, Value::Call(..) | Value::Method(_)) {
+        return None;
+    }
+    match module.path.rsplit('/').next() {
+        Some("wsgi.py" | "passenger_wsgi.py") => Some(Kind::Wsgi),
+        Some("asgi.py") => Some(Kind::Asgi),
+        _ => None,
+    }
 }
 
 fn score(module: &Module, entry: &Entry, hints: &[String]) -> i32 {
@@ -216,10 +286,10 @@ fn score(module: &Module, entry: &Entry, hints: &[String]) -> i32 {
     if is_aside(path) {
         score -= 100;
     }
-    let runs = |call: &super::module::Call| {
+    let runs = |call: &Call| {
         let last = call.name.rsplit('.').next().unwrap_or_default();
         let serves = matches!(last, "run" | "run_app" | "run_server" | "serve" | "serve_forever" | "make_server" | "WSGIServer");
-        let given = call.args.iter().any(|arg| *arg == super::module::Value::Name(entry.name.clone()));
+        let given = call.args.iter().any(|arg| *arg == Value::Name(entry.name.clone()));
         call.place != Place::Function && serves && (given || call.name == format!("{}.{last}", entry.name))
     };
     if module.calls.iter().any(runs) {
@@ -257,7 +327,10 @@ fn mentions(text: &str, target: &str) -> bool {
 fn hints(modules: &Modules<'_>) -> Vec<String> {
     let roots = HINTS.iter().map(|name| (*name).to_owned());
     let below = modules.tree.entries().iter().map(|entry| entry.path.clone());
-    let below = below.filter(|path| path.matches('/').count() == 1 && matches!(path.rsplit('/').next(), Some("Dockerfile" | "Procfile" | "start.sh" | "entrypoint.sh")));
+    let below = below.filter(|path| {
+        path.matches('/').count() == 1
+            && matches!(path.rsplit('/').next(), Some("Dockerfile" | "Procfile" | "start.sh" | "entrypoint.sh"))
+    });
     roots.chain(below).filter(|path| modules.tree.has(path)).filter_map(|path| modules.text(&path)).collect()
 }
 
@@ -265,7 +338,8 @@ fn hints(modules: &Modules<'_>) -> Vec<String> {
 fn flask_app(modules: &Modules<'_>) -> Option<String> {
     [".flaskenv", ".env"].iter().filter(|name| modules.tree.has(name)).find_map(|name| {
         let text = modules.text(name)?;
-        let line = crate::text::lines(&text).find_map(|line| line.trim().trim_start_matches("export ").strip_prefix("FLASK_APP="))?;
+        let line =
+            crate::text::lines(&text).find_map(|line| line.trim().trim_start_matches("export ").strip_prefix("FLASK_APP="))?;
         Some(line.trim().trim_matches(['"', '\'']).to_owned())
     })
 }

@@ -148,14 +148,56 @@ pub(crate) fn is_wsgi_method(name: &str) -> bool {
 /// Wrappers whose result serves as what they wrap does.
 pub(crate) fn is_wrapper(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
-    ["Middleware", "ProxyFix", "WhiteNoise", "Cling", "SharedDataMiddleware", "Sentry", "OpenTelemetryMiddleware", "ReverseProxied"]
-        .iter()
-        .any(|known| last.contains(known))
+    [
+        "Middleware",
+        "ProxyFix",
+        "WhiteNoise",
+        "Cling",
+        "SharedDataMiddleware",
+        "Sentry",
+        "OpenTelemetryMiddleware",
+        "ReverseProxied",
+    ]
+    .iter()
+    .any(|known| last.contains(known))
 }
 
 /// First parts of modules whose presence in a file makes it worth parsing.
 pub(crate) const TOKENS: [&str; 36] = [
-    "flask", "Flask", "dash", "connexion", "django", "fastapi", "starlette", "quart", "litestar", "starlite", "blacksheep", "fasthtml",
-    "emmett", "shiny", "socketio", "asgi", "wsgi", "bottle", "falcon", "webapp2", "hug", "cherrypy", "sanic", "aiohttp", "tornado",
-    "robyn", "streamlit", "gradio", "nicegui", "chainlit", "panel", "http.server", "create_app", "make_app", "eve", "pyramid",
+    "flask",
+    "Flask",
+    "dash",
+    "connexion",
+    "django",
+    "fastapi",
+    "starlette",
+    "quart",
+    "litestar",
+    "starlite",
+    "blacksheep",
+    "fasthtml",
+    "emmett",
+    "shiny",
+    "socketio",
+    "asgi",
+    "wsgi",
+    "bottle",
+    "falcon",
+    "webapp2",
+    "hug",
+    "cherrypy",
+    "sanic",
+    "aiohttp",
+    "tornado",
+    "robyn",
+    "streamlit",
+    "gradio",
+    "nicegui",
+    "chainlit",
+    "panel",
+    "http.server",
+    "create_app",
+    "make_app",
+    "eve",
+    "pyramid",
 ];

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{self as ast, Expr, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
-use ruff_text_size::Ranged as _;
 
 /// The facts of a module.
 #[derive(Debug, Default)]
@@ -73,13 +72,15 @@ pub(crate) struct Function {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A call of a dotted name, with its positional arguments.
-    Call(String, Vec<Value>),
+    Call(String, Vec<Self>),
     /// A call of an attribute of something that is no name: only the attribute is known.
     Method(String),
     /// A dotted name.
     Name(String),
     Text(String),
-    Tuple(Vec<Value>),
+    Tuple(Vec<Self>),
+    /// One of the parts that a call's result is unpacked into.
+    Item(Box<Self>, usize),
     Other,
 }
 
@@ -89,7 +90,6 @@ pub(crate) struct Call {
     /// `app.run`, `uvicorn.run`.
     pub(crate) name: String,
     pub(crate) args: Vec<Value>,
-    pub(crate) keywords: Vec<(String, Value)>,
     pub(crate) place: Place,
 }
 
@@ -111,7 +111,7 @@ impl Module {
         let mut module = Self { path: path.to_owned(), ..Self::default() };
         if let Some(error) = parsed.errors().first() {
             let at = usize::from(error.location.start()).min(source.len());
-            let line = source.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = source.get(..at).unwrap_or(source).matches('\n').count() + 1;
             module.error = Some((line, error.error.to_string()));
         }
         if let ast::Mod::Module(ast::ModModule { body, .. }) = parsed.syntax() {
@@ -119,19 +119,6 @@ impl Module {
             reader.body(body, false);
         }
         module
-    }
-
-    /// Whether a call of this (last part of a) name stands outside of functions.
-    pub(crate) fn calls_at_top(&self, last: &str) -> Option<&Call> {
-        self.calls.iter().find(|call| call.place != Place::Function && call.name.rsplit('.').next() == Some(last))
-    }
-
-    /// The text a name is bound to.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.binds.iter().rev().find(|bind| bind.name == name).and_then(|bind| match &bind.value {
-            Value::Text(text) => Some(text.as_str()),
-            _ => None,
-        })
     }
 
     /// The default of an environment variable, from `os.environ.setdefault(…)`.
@@ -249,15 +236,12 @@ fn is_main_guard(test: &Expr) -> bool {
 fn imports(import: &ast::StmtImport) -> Vec<(String, Import)> {
     let one = |alias: &ast::Alias| {
         let module = alias.name.to_string();
-        let (local, module) = match &alias.asname {
-            Some(local) => (local.to_string(), module),
-            // `import a.b` binds `a`.
-            None => {
-                let first = module.split('.').next().unwrap_or(&module).to_owned();
-                (first.clone(), first)
-            }
-        };
-        (local, Import { level: 0, module, name: None })
+        if let Some(local) = &alias.asname {
+            return (local.to_string(), Import { level: 0, module, name: None });
+        }
+        // `import a.b` binds `a`.
+        let first = module.split('.').next().unwrap_or(&module).to_owned();
+        (first.clone(), Import { level: 0, module: first, name: None })
     };
     import.names.iter().map(one).collect()
 }
@@ -277,10 +261,10 @@ fn bound(statement: &Stmt) -> Vec<(String, Value)> {
     let mut bind = |target: &Expr, expression: &Expr| match target {
         Expr::Name(name) => out.push((name.id.to_string(), value(expression))),
         Expr::Tuple(targets) => {
-            let values = match expression {
+            let values: Vec<Value> = match expression {
                 Expr::Tuple(values) => values.elts.iter().map(value).collect(),
-                // `app, rt = fast_app()`: the call stands for each of them.
-                _ => vec![Value::Tuple(vec![value(expression)]); targets.elts.len()],
+                // `app, socketio = create_app()`.
+                _ => (0..targets.elts.len()).map(|at| Value::Item(Box::new(value(expression)), at)).collect(),
             };
             for (target, value) in targets.elts.iter().zip(values) {
                 if let Expr::Name(name) = target {
@@ -316,12 +300,13 @@ fn bound(statement: &Stmt) -> Vec<(String, Value)> {
 fn read_function(function: &ast::StmtFunctionDef) -> Function {
     let mut out = Function { is_async: function.is_async, ..Function::default() };
     let parameters = function.parameters.iter_non_variadic_params();
-    out.required =
-        parameters.filter(|parameter| parameter.default.is_none()).map(|parameter| parameter.parameter.name.to_string()).collect();
-    out.annotation = function.returns.as_deref().and_then(|returns| match value(returns) {
-        // A quoted annotation.
-        Value::Text(text) => Some(text),
-        _ => dotted(returns),
+    out.required = parameters
+        .filter(|parameter| parameter.default.is_none())
+        .map(|parameter| parameter.parameter.name.to_string())
+        .collect();
+    out.annotation = function.returns.as_deref().and_then(|returns| {
+        // A quoted annotation is a text.
+        if let Value::Text(text) = value(returns) { Some(text) } else { dotted(returns) }
     });
     let name = |decorator: &ast::Decorator| match &decorator.expression {
         Expr::Call(call) => dotted(&call.func),
@@ -410,14 +395,7 @@ impl<'a> Visitor<'a> for Collector<'_> {
         if let Expr::Call(call) = expression
             && let Some(name) = dotted(&call.func)
         {
-            let keywords = call.arguments.keywords.iter();
-            let keywords = keywords.filter_map(|keyword| Some((keyword.arg.as_ref()?.to_string(), value(&keyword.value))));
-            self.module.calls.push(Call {
-                name,
-                args: call.arguments.args.iter().map(value).collect(),
-                keywords: keywords.collect(),
-                place: self.place,
-            });
+            self.module.calls.push(Call { name, args: call.arguments.args.iter().map(value).collect(), place: self.place });
         }
         // Lambdas run later, if at all.
         let before = self.place;
@@ -445,11 +423,14 @@ mod tests {
              if __name__ == '__main__':\n    import os\n    dev = make()\n    app.run(port=5000)\n",
         );
         assert_eq!(module.imports["z"].name.as_deref(), Some("y"));
-        assert_eq!(module.binds.iter().rfind(|b| b.name == "app").unwrap().value, Value::Call("flask.Flask".into(), vec![Value::Name("__name__".into())]));
+        assert_eq!(
+            module.binds.iter().rfind(|b| b.name == "app").unwrap().value,
+            Value::Call("flask.Flask".into(), vec![Value::Name("__name__".into())])
+        );
         assert!(module.binds.iter().any(|bind| bind.name == "dev" && bind.guarded));
         assert_eq!(module.functions["make"].annotation.as_deref(), Some("Flask"));
         assert!(module.functions["make"].required.is_empty());
-        assert_eq!(module.calls_at_top("run").unwrap().place, Place::Guard);
+        assert!(module.calls.iter().any(|call| call.name == "app.run" && call.place == Place::Guard));
         assert!(module.main_guard && module.packages.contains("os"));
     }
 

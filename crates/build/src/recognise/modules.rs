@@ -79,7 +79,8 @@ impl<'a> Modules<'a> {
         if depth > DEPTH_LIMIT {
             return None;
         }
-        let bind = module.binds.iter().rev().find(|bind| bind.name == name && !bind.guarded && bind.value != Value::Name("None".into()));
+        let bind =
+            module.binds.iter().rev().find(|bind| bind.name == name && !bind.guarded && bind.value != Value::Name("None".into()));
         if let Some(bind) = bind {
             return self.kind_of_value(module, None, &bind.value, depth + 1);
         }
@@ -108,9 +109,12 @@ impl<'a> Modules<'a> {
             Value::Call(callee, args) => self.kind_of_call(module, inside, callee, args, depth + 1),
             Value::Method(name) if kinds::is_wsgi_method(name) => Some(Kind::Wsgi),
             Value::Name(name) => self.kind_of_reference(module, inside, name, depth + 1),
-            // `app, rt = fast_app()`.
-            Value::Tuple(parts) => match parts.as_slice() {
-                [Value::Call(callee, _)] if callee.ends_with("fast_app") => self.kind_of_value(module, inside, &parts[0], depth + 1),
+            Value::Item(call, at) => match &**call {
+                // `app, rt = fast_app()` of FastHTML.
+                Value::Call(callee, _) if callee.ends_with("fast_app") && *at == 0 => {
+                    self.kind_of_value(module, inside, call, depth + 1)
+                }
+                Value::Call(callee, _) => self.kind_of_own(module, inside, callee, Some(*at), depth + 1),
                 _ => None,
             },
             _ => None,
@@ -131,9 +135,9 @@ impl<'a> Modules<'a> {
             // `package.module.app`.
             (None, Some(rest)) if module.imports.get(first).is_some_and(|import| import.name.is_none()) => {
                 let import = &module.imports[first];
-                let (path, attr) = rest.rsplit_once('.').map_or((import.module.clone(), rest), |(middle, attr)| {
-                    (format!("{}.{middle}", import.module), attr)
-                });
+                let (path, attr) = rest
+                    .rsplit_once('.')
+                    .map_or((import.module.clone(), rest), |(middle, attr)| (format!("{}.{middle}", import.module), attr));
                 let file = self.locate(&module.path, import.level, &path)?;
                 return self.kind_of_name(&*self.get(&file)?, attr, depth + 1);
             }
@@ -147,7 +151,14 @@ impl<'a> Modules<'a> {
         }
     }
 
-    fn kind_of_call(&self, module: &Module, inside: Option<&Function>, callee: &str, args: &[Value], depth: usize) -> Option<Kind> {
+    fn kind_of_call(
+        &self,
+        module: &Module,
+        inside: Option<&Function>,
+        callee: &str,
+        args: &[Value],
+        depth: usize,
+    ) -> Option<Kind> {
         if depth > DEPTH_LIMIT {
             return None;
         }
@@ -160,7 +171,7 @@ impl<'a> Modules<'a> {
                 return Some(kind);
             }
         }
-        if let Some(kind) = self.kind_of_own(module, inside, callee, depth) {
+        if let Some(kind) = self.kind_of_own(module, inside, callee, None, depth) {
             return Some(kind);
         }
         if kinds::is_wrapper(callee) {
@@ -187,9 +198,19 @@ impl<'a> Modules<'a> {
     }
 
     /// A function or class of the tree.
-    fn kind_of_own(&self, module: &Module, inside: Option<&Function>, callee: &str, depth: usize) -> Option<Kind> {
+    fn kind_of_own(
+        &self,
+        module: &Module,
+        inside: Option<&Function>,
+        callee: &str,
+        item: Option<usize>,
+        depth: usize,
+    ) -> Option<Kind> {
+        if depth > DEPTH_LIMIT {
+            return None;
+        }
         if let Some(function) = module.functions.get(callee) {
-            return self.kind_of_result(module, function, depth + 1);
+            return self.kind_of_part(module, function, item, depth + 1);
         }
         if let Some(bases) = module.classes.get(callee) {
             return bases.iter().find_map(|base| self.kind_of_call(module, None, base, &[], depth + 1));
@@ -204,7 +225,8 @@ impl<'a> Modules<'a> {
                 vec![(*level, inner, rest)]
             }
             (Some(Import { level, module, name: None }), Some(rest)) => {
-                let (path, attr) = rest.rsplit_once('.').map_or((module.clone(), rest), |(middle, attr)| (format!("{module}.{middle}"), attr));
+                let (path, attr) =
+                    rest.rsplit_once('.').map_or((module.clone(), rest), |(middle, attr)| (format!("{module}.{middle}"), attr));
                 vec![(*level, path, attr)]
             }
             (None, None) => module.stars.iter().map(|star| (star.level, star.module.clone(), callee)).collect(),
@@ -216,7 +238,16 @@ impl<'a> Modules<'a> {
                 return None;
             }
             let other = self.get(&file)?;
-            self.kind_of_own(&other, None, name, depth + 1)
+            self.kind_of_own(&other, None, name, item, depth + 1)
+        })
+    }
+
+    /// What a function returns, or one part of it, if that is an application.
+    fn kind_of_part(&self, module: &Module, function: &Function, item: Option<usize>, depth: usize) -> Option<Kind> {
+        let Some(at) = item else { return self.kind_of_result(module, function, depth) };
+        function.returns.iter().find_map(|value| match value {
+            Value::Tuple(parts) => self.kind_of_value(module, Some(function), parts.get(at)?, depth + 1),
+            _ => None,
         })
     }
 
@@ -228,7 +259,10 @@ impl<'a> Modules<'a> {
         let returned = function.returns.iter().find_map(|value| self.kind_of_value(module, Some(function), value, depth + 1));
         returned.or_else(|| {
             let annotation = function.annotation.as_deref()?;
-            qualify(module, Some(function), annotation).iter().find_map(|name| kinds::maker(name)).filter(|kind| *kind != Kind::Wsgi)
+            qualify(module, Some(function), annotation)
+                .iter()
+                .find_map(|name| kinds::maker(name))
+                .filter(|kind| *kind != Kind::Wsgi)
         })
     }
 }

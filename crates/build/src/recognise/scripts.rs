@@ -19,8 +19,20 @@ pub(crate) struct Script {
 
 /// Likely names of main scripts.
 const MAIN: [&str; 14] = [
-    "main.py", "app.py", "server.py", "run.py", "start.py", "index.py", "web.py", "application.py", "__main__.py", "streamlit_app.py",
-    "home.py", "Home.py", "bot.py", "hello.py",
+    "main.py",
+    "app.py",
+    "server.py",
+    "run.py",
+    "start.py",
+    "index.py",
+    "web.py",
+    "application.py",
+    "__main__.py",
+    "streamlit_app.py",
+    "home.py",
+    "Home.py",
+    "bot.py",
+    "hello.py",
 ];
 
 /// All scripts that serve, the likeliest first.
@@ -37,30 +49,36 @@ fn script(module: &Module) -> Option<Script> {
     let imports = |name: &str| module.packages.contains(name);
     let calls = |name: &str| module.calls.iter().any(|call| call.place != Place::Function && call.name == name);
     let ends = |name: &str| module.calls.iter().any(|call| call.name.rsplit('.').next() == Some(name));
-    let local = |package: &str| module.imports.iter().find(|(_, import)| import.module == package && import.name.is_none()).map(|(name, _)| name.as_str());
+    let local = |package: &str| {
+        module.imports.iter().find(|(_, import)| import.module == package && import.name.is_none()).map(|(name, _)| name.as_str())
+    };
     // Streamlit's pages are not the app: only what calls it at module level, nearest to the root.
     let (line, framework, score) = if imports("streamlit") && (local("streamlit").is_some() || ends("title") || ends("write")) {
         (
-            format!("streamlit run {path} --server.port=$PORT --server.address=0.0.0.0 --server.headless=true --browser.gatherUsageStats=false"),
+            format!(
+                "streamlit run {path} --server.port=$PORT --server.address=0.0.0.0 --server.headless=true --browser.gatherUsageStats=false"
+            ),
             "a Streamlit app",
             70,
         )
     } else if imports("chainlit") {
         (format!("chainlit run {path} --host 0.0.0.0 --port $PORT --headless"), "a Chainlit app", 75)
-    } else if imports("shiny") && module.packages.contains("shiny") && module.imports.values().any(|import| import.module == "shiny.express") {
+    } else if imports("shiny")
+        && module.packages.contains("shiny")
+        && module.imports.values().any(|import| import.module == "shiny.express")
+    {
         (format!("shiny run --host 0.0.0.0 --port $PORT {path}"), "a Shiny Express app", 75)
     } else if imports("panel") && (ends("servable") || ends("show")) {
-        (
-            format!("panel serve {path} --address 0.0.0.0 --port $PORT --allow-websocket-origin='*'"),
-            "a Panel app",
-            75,
-        )
+        (format!("panel serve {path} --address 0.0.0.0 --port $PORT --allow-websocket-origin='*'"), "a Panel app", 75)
     } else if imports("gradio") && ends("launch") {
         (format!("GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python {path}"), "a Gradio app", 75)
     } else if imports("nicegui") && ends("run") {
         (format!("NICEGUI_PORT=$PORT python {path}"), "a NiceGUI app", 70)
     } else if imports("tornado") && ends("listen") {
-        let port = module.calls.iter().any(|call| call.name.ends_with("define") && matches!(call.args.first(), Some(Value::Text(name)) if name == "port"));
+        let port = module
+            .calls
+            .iter()
+            .any(|call| call.name.ends_with("define") && matches!(call.args.first(), Some(Value::Text(name)) if name == "port"));
         (format!("python {path}{}", if port { " --port=$PORT" } else { "" }), "a Tornado program", 70)
     } else if imports("robyn") && ends("start") {
         (format!("python {path}"), "a Robyn program", 70)
@@ -68,13 +86,18 @@ fn script(module: &Module) -> Option<Script> {
         (format!("python {path}"), "a CherryPy program", 65)
     } else if imports("aiohttp") && ends("run_app") {
         (format!("python {path}"), "an aiohttp program", 60)
-    } else if imports("http") && (ends("HTTPServer") || ends("ThreadingHTTPServer")) || imports("socketserver") && ends("TCPServer") {
+    } else if imports("http") && (ends("HTTPServer") || ends("ThreadingHTTPServer"))
+        || imports("socketserver") && ends("TCPServer")
+    {
         (format!("python {path}"), "a program with its own HTTP server", 60)
     } else if imports("wsgiref") && ends("make_server") {
         (format!("python {path}"), "a program with its own WSGI server", 60)
     } else if imports("bottle") && ends("run") {
         (format!("python {path}"), "a Bottle program", 60)
-    } else if imports("waitress") && ends("serve") || imports("uvicorn") && calls("uvicorn.run") || imports("hypercorn") && ends("serve") {
+    } else if imports("waitress") && ends("serve")
+        || imports("uvicorn") && calls("uvicorn.run")
+        || imports("hypercorn") && ends("serve")
+    {
         (format!("python {path}"), "a program that starts its own server", 55)
     } else {
         return None;
@@ -83,7 +106,13 @@ fn script(module: &Module) -> Option<Script> {
         - if is_aside(&module.path) { 100 } else { 0 }
         // Streamlit's further pages.
         - if module.path.contains("pages/") { 30 } else { 0 };
-    Some(Script { path: module.path.clone(), line, why: format!("{} is {framework}", module.path), template: Template::Python, score })
+    Some(Script {
+        path: module.path.clone(),
+        line,
+        why: format!("{} is {framework}", module.path),
+        template: Template::Python,
+        score,
+    })
 }
 
 /// The plain script to run when nothing is known to serve: by name, or the only one at the root.
@@ -95,17 +124,9 @@ pub(crate) fn plain(survey: &Survey, base: &str) -> Option<Script> {
         .map(AsRef::as_ref)
         .filter(|module| module.path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/')) && !is_aside(&module.path))
         .collect();
-    let by_name = MAIN.iter().find_map(|name| here.iter().find(|module| module.path == format!("{prefix}{name}")));
-    let only = match here.as_slice() {
-        [only] => Some(only),
-        _ => {
-            let guarded: Vec<&&Module> = here.iter().filter(|module| module.main_guard).collect();
-            match guarded.as_slice() {
-                [only] => Some(*only),
-                _ => None,
-            }
-        }
-    };
+    let by_name = MAIN.iter().find_map(|name| here.iter().copied().find(|module| module.path == format!("{prefix}{name}")));
+    let guarded: Vec<&Module> = here.iter().copied().filter(|module| module.main_guard).collect();
+    let only = [&here, &guarded].into_iter().find(|modules| modules.len() == 1).map(|modules| modules[0]);
     let module = by_name.or(only)?;
     Some(Script {
         path: module.path.clone(),

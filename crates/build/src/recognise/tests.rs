@@ -6,6 +6,7 @@ use crate::tree::MemoryTree;
 
 mod dependencies;
 mod entries;
+mod fixtures;
 mod refused;
 
 const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
@@ -55,7 +56,10 @@ const UVICORN: &str = "uvicorn --host=0.0.0.0 --port=$PORT";
 #[test]
 fn the_guides_app() {
     let files = [
-        ("myapp.py", "from flask import Flask\n\ndef start_app():\n    app = Flask(__name__)\n\n    @app.route('/')\n    def hello():\n        return 'Hello'\n\n    return app\n"),
+        (
+            "myapp.py",
+            "from flask import Flask\n\ndef start_app():\n    app = Flask(__name__)\n\n    @app.route('/')\n    def hello():\n        return 'Hello'\n\n    return app\n",
+        ),
         ("requirements.txt", "flask\ngunicorn\n"),
     ];
     let inferred = plan_of(&files);
@@ -80,7 +84,11 @@ fn the_guides_app() {
 
 #[test]
 fn start_commands_come_in_order() {
-    let files = [("app.py", FLASK), ("requirements.txt", "flask"), ("Procfile", "web: gunicorn app:app\nrelease: flask db upgrade\nworker: w\n")];
+    let files = [
+        ("app.py", FLASK),
+        ("requirements.txt", "flask"),
+        ("Procfile", "web: gunicorn app:app\nrelease: flask db upgrade\nworker: w\n"),
+    ];
     let from_procfile = plan_of(&files);
     assert_eq!(from_procfile.start.origin, Origin::Procfile);
     assert_eq!(from_procfile.start.command.line, "gunicorn app:app");
@@ -120,7 +128,10 @@ fn a_change_of_source_keeps_the_key() {
     let project = "[project]\nname='x'\nversion='1'\ndependencies=['flask']\n";
     let before = key(&[("setup.py", "setup(install_requires=['flask'])"), ("app.py", FLASK), ("x/__init__.py", "")]);
     assert_eq!(before, key(&[("setup.py", "setup(install_requires=['flask'])"), ("app.py", &changed), ("x/__init__.py", "1")]));
-    assert_ne!(before, key(&[("setup.py", "setup(install_requires=['flask', 'redis'])"), ("app.py", FLASK), ("x/__init__.py", "")]));
+    assert_ne!(
+        before,
+        key(&[("setup.py", "setup(install_requires=['flask', 'redis'])"), ("app.py", FLASK), ("x/__init__.py", "")])
+    );
     assert_eq!(key(&[("pyproject.toml", project), ("app.py", FLASK)]), key(&[("pyproject.toml", project), ("app.py", &changed)]));
 }
 

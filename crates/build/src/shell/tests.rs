@@ -182,7 +182,7 @@ proptest! {
     #[test]
     fn quoted_words_arrive_unchanged(words in proptest::collection::vec("[^\0\r\n]{0,12}", 1..5)) {
         let line = words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ");
-        let want: String = words.iter().map(|w| format!("{w}|")).collect();
+        let want = words.iter().fold(String::new(), |text, word| text + word + "|");
         prop_assert_eq!(run(&format!("{SHOW} {line}")), want);
     }
 }

@@ -8,7 +8,7 @@ use toml::Table;
 use crate::python::requirement::normalise;
 use crate::python::toml_ext::{string, strings, table, tables};
 
-use super::{From, Locked, Need};
+use super::{Locked, Need, Source};
 
 /// All entries of a `pdm.lock`. PDM gives a distribution with extras an entry of its own: it is folded into the plain one.
 pub(crate) fn entries(lock: &Table) -> Vec<Locked> {
@@ -25,17 +25,17 @@ pub(crate) fn entries(lock: &Table) -> Vec<Locked> {
         let from = match (string(package, "git"), string(package, "url"), string(package, "path")) {
             (Some(git), _, _) => {
                 let at = string(package, "revision").or_else(|| string(package, "ref")).map(|r| format!("@{r}"));
-                From::Url(format!("git+{git}{}", at.unwrap_or_default()))
+                Source::Url(format!("git+{git}{}", at.unwrap_or_default()))
             }
-            (_, Some(url), _) => From::Url(url.to_owned()),
-            (_, _, Some(path)) => From::Path(path.trim_start_matches("./").to_owned()),
-            _ => From::Index,
+            (_, Some(url), _) => Source::Url(url.to_owned()),
+            (_, _, Some(path)) => Source::Path(path.trim_start_matches("./").to_owned()),
+            _ => Source::Index,
         };
-        let hashes = if from == From::Index { hashes(&tables(package, "files")) } else { Vec::new() };
+        let hashes = if from == Source::Index { hashes(&tables(package, "files")) } else { Vec::new() };
         out.push(Locked {
             name,
             version: string(package, "version").map(ToOwned::to_owned),
-            from,
+            source: from,
             hashes,
             needs,
             extras: BTreeMap::new(),
@@ -62,13 +62,13 @@ pub(crate) fn pylock(lock: &Table) -> Vec<Locked> {
             let from = if let Some(vcs) = vcs {
                 let commit = string(vcs, "commit-id").map(|id| format!("@{id}")).unwrap_or_default();
                 let sub = string(vcs, "subdirectory").map(|dir| format!("#subdirectory={dir}")).unwrap_or_default();
-                From::Url(format!("git+{}{commit}{sub}", string(vcs, "url")?))
+                Source::Url(format!("git+{}{commit}{sub}", string(vcs, "url")?))
             } else if let Some(url) = table(package, &["archive"]).and_then(|archive| string(archive, "url")) {
-                From::Url(url.to_owned())
+                Source::Url(url.to_owned())
             } else if let Some(path) = table(package, &["directory"]).and_then(|dir| string(dir, "path")) {
-                From::Path(path.trim_start_matches("./").to_owned())
+                Source::Path(path.trim_start_matches("./").to_owned())
             } else {
-                From::Index
+                Source::Index
             };
             let mut hashes = Vec::new();
             for file in table(package, &["sdist"]).into_iter().chain(tables(package, "wheels")) {
@@ -78,8 +78,8 @@ pub(crate) fn pylock(lock: &Table) -> Vec<Locked> {
             Some(Locked {
                 name: normalise(string(package, "name")?),
                 version: string(package, "version").map(ToOwned::to_owned),
-                hashes: if from == From::Index { hashes } else { Vec::new() },
-                from,
+                hashes: if from == Source::Index { hashes } else { Vec::new() },
+                source: from,
                 marker: string(package, "marker").map(ToOwned::to_owned),
                 ..Locked::default()
             })

@@ -8,7 +8,7 @@ use crate::python::requirement::normalise;
 use crate::python::toml_ext::{string, strings, table, tables};
 use crate::python::version::poetry_ranges;
 
-use super::{From, Locked, Need};
+use super::{Locked, Need, Source};
 
 /// All entries of a lock.
 pub(crate) fn entries(lock: &Table) -> Vec<Locked> {
@@ -24,7 +24,7 @@ fn entry(package: &Table, old_files: Option<&Table>) -> Option<Locked> {
     };
     let from = source(package);
     // Git checkouts and directories have no file to hash.
-    let hashes = if from == From::Index {
+    let hashes = if from == Source::Index {
         files.iter().filter_map(|file| string(file, "hash")).map(|hash| format!("--hash={hash}")).collect()
     } else {
         Vec::new()
@@ -52,7 +52,7 @@ fn entry(package: &Table, old_files: Option<&Table>) -> Option<Locked> {
     Some(Locked {
         name: normalise(shown),
         version: string(package, "version").map(ToOwned::to_owned),
-        from,
+        source: from,
         hashes,
         needs,
         extras,
@@ -61,8 +61,8 @@ fn entry(package: &Table, old_files: Option<&Table>) -> Option<Locked> {
     })
 }
 
-fn source(package: &Table) -> From {
-    let Some(source) = table(package, &["source"]) else { return From::Index };
+fn source(package: &Table) -> Source {
+    let Some(source) = table(package, &["source"]) else { return Source::Index };
     let url = string(source, "url").unwrap_or_default();
     match string(source, "type") {
         Some("git") => {
@@ -70,12 +70,12 @@ fn source(package: &Table) -> From {
             let subdirectory = string(source, "subdirectory").map(|dir| format!("#subdirectory={dir}"));
             let url = crate::python::requirement::public_git(url).unwrap_or_else(|| format!("git+{url}"));
             let revision = revision.map(|revision| format!("@{revision}")).unwrap_or_default();
-            From::Url(format!("{url}{revision}{}", subdirectory.unwrap_or_default()))
+            Source::Url(format!("{url}{revision}{}", subdirectory.unwrap_or_default()))
         }
-        Some("url") => From::Url(url.to_owned()),
-        Some("directory" | "file") => From::Path(url.to_owned()),
+        Some("url") => Source::Url(url.to_owned()),
+        Some("directory" | "file") => Source::Path(url.to_owned()),
         // `legacy`: another index, which the installer is told of by options.
-        _ => From::Index,
+        _ => Source::Index,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::python::requirement::normalise;
 use crate::python::requirements::join;
 use crate::python::toml_ext::{string, strings, table, tables};
 
-use super::{From, Locked, Need};
+use super::{Locked, Need, Source};
 
 /// All entries of a lock; paths in it are relative to `dir`.
 pub(crate) fn entries(lock: &Table, dir: &str) -> Vec<Locked> {
@@ -36,9 +36,9 @@ pub(crate) fn known_names(root: &Table) -> Option<Vec<String>> {
 fn entry(package: &Table, dir: &str) -> Option<Locked> {
     let name = normalise(string(package, "name")?);
     let source = table(package, &["source"]);
-    let from = source.map_or(From::Index, |source| from(source, dir));
+    let from = source.map_or(Source::Index, |source| from(source, dir));
     let mut hashes = Vec::new();
-    if from == From::Index {
+    if from == Source::Index {
         let sdist = table(package, &["sdist"]);
         for file in sdist.into_iter().chain(tables(package, "wheels")) {
             hashes.extend(string(file, "hash").map(|hash| format!("--hash={hash}")));
@@ -55,7 +55,7 @@ fn entry(package: &Table, dir: &str) -> Option<Locked> {
     Some(Locked {
         name,
         version: string(package, "version").map(ToOwned::to_owned),
-        from,
+        source: from,
         hashes,
         needs: package.get("dependencies").and_then(Value::as_array).into_iter().flatten().filter_map(need).collect(),
         extras,
@@ -74,7 +74,7 @@ fn need(value: &Value) -> Option<Need> {
     })
 }
 
-fn from(source: &Table, dir: &str) -> From {
+fn from(source: &Table, dir: &str) -> Source {
     if let Some(git) = string(source, "git") {
         // `https://host/x.git?rev=main&subdirectory=py#commit`.
         let (address, commit) = git.split_once('#').unwrap_or((git, ""));
@@ -82,18 +82,18 @@ fn from(source: &Table, dir: &str) -> From {
         let sub = query.split('&').find_map(|part| part.strip_prefix("subdirectory="));
         let at = if commit.is_empty() { String::new() } else { format!("@{commit}") };
         let url = crate::python::requirement::public_git(url).unwrap_or_else(|| format!("git+{url}"));
-        return From::Url(format!("{url}{at}{}", sub.map(|sub| format!("#subdirectory={sub}")).unwrap_or_default()));
+        return Source::Url(format!("{url}{at}{}", sub.map(|sub| format!("#subdirectory={sub}")).unwrap_or_default()));
     }
     if let Some(url) = string(source, "url") {
-        return From::Url(url.to_owned());
+        return Source::Url(url.to_owned());
     }
     if string(source, "virtual").is_some() {
-        return From::Virtual;
+        return Source::Virtual;
     }
     for kind in ["editable", "directory", "path"] {
         if let Some(path) = string(source, kind) {
-            return From::Path(join(dir, path).unwrap_or_else(|| path.to_owned()));
+            return Source::Path(join(dir, path).unwrap_or_else(|| path.to_owned()));
         }
     }
-    From::Index
+    Source::Index
 }

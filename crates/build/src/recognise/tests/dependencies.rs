@@ -8,7 +8,11 @@ fn install_args(plan: &Plan) -> String {
 
 #[test]
 fn requirements_files_of_every_kind() {
-    let nested = plan_of(&[("app.py", FLASK), ("requirements.txt", "-r requirements/prod.txt"), ("requirements/prod.txt", "flask\npsycopg2==2.9.9\n")]);
+    let nested = plan_of(&[
+        ("app.py", FLASK),
+        ("requirements.txt", "-r requirements/prod.txt"),
+        ("requirements/prod.txt", "flask\npsycopg2==2.9.9\n"),
+    ]);
     assert_eq!(requirements(&nested), ["flask", "psycopg2==2.9.9", "gunicorn", "setuptools<81"]);
     assert_eq!(nested.system.run[0].as_str(), "libpq5");
     assert!(nested.system.build.iter().any(|package| package.as_str() == "libpq-dev"));
@@ -20,9 +24,13 @@ fn requirements_files_of_every_kind() {
     let named = plan_of(&[("app.py", FLASK), ("Requirements.txt", "flask")]);
     assert!(requirements(&named).contains(&"flask"));
 
-    let windows = plan_of(&[("app.py", FLASK), ("requirements.txt", "\u{feff}flask==2.0\r\npywin32==306\r\npkg-resources==0.0.0\r\n")]);
+    let windows =
+        plan_of(&[("app.py", FLASK), ("requirements.txt", "\u{feff}flask==2.0\r\npywin32==306\r\npkg-resources==0.0.0\r\n")]);
     assert_eq!(requirements(&windows)[0], "flask==2.0");
-    assert!(windows.notes.iter().any(|note| note.contains("pywin32")) && windows.notes.iter().any(|note| note.contains("pkg-resources")));
+    assert!(
+        windows.notes.iter().any(|note| note.contains("pywin32"))
+            && windows.notes.iter().any(|note| note.contains("pkg-resources"))
+    );
 
     let strict = plan_of(&[("app.py", FLASK), ("requirements.txt", "--require-hashes\nflask==2.0 --hash=sha256:aa\n")]);
     assert_eq!(requirements(&strict), ["flask==2.0 --hash=sha256:aa"]);
@@ -33,33 +41,68 @@ fn requirements_files_of_every_kind() {
 
 #[test]
 fn requirements_beside_settings_of_tools() {
-    let tools = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask\ngunicorn"), ("pyproject.toml", "[tool.black]\nline-length = 80\n")]);
+    let tools = plan_of(&[
+        ("app.py", FLASK),
+        ("requirements.txt", "flask\ngunicorn"),
+        ("pyproject.toml", "[tool.black]\nline-length = 80\n"),
+    ]);
     assert_eq!(requirements(&tools)[..2], ["flask", "gunicorn"]);
-    let empty = plan_of(&[("app.py", FLASK), ("requirements.txt", "# see pyproject\n"), ("pyproject.toml", "[project]\nname='x'\nversion='1'\ndependencies=['flask>=2']\n")]);
+    let empty = plan_of(&[
+        ("app.py", FLASK),
+        ("requirements.txt", "# see pyproject\n"),
+        ("pyproject.toml", "[project]\nname='x'\nversion='1'\ndependencies=['flask>=2']\n"),
+    ]);
     assert_eq!(requirements(&empty)[0], "flask>=2");
 }
 
 #[test]
 fn projects() {
-    let pep621 = plan_of(&[("app.py", FLASK), ("pyproject.toml", "[project]\nname='x'\nversion='1'\nrequires-python='>=3.12'\ndependencies=['flask>=2', 'gunicorn', 'x; sys_platform == \"win32\"']\n")]);
+    let pep621 = plan_of(&[
+        ("app.py", FLASK),
+        (
+            "pyproject.toml",
+            "[project]\nname='x'\nversion='1'\nrequires-python='>=3.12'\ndependencies=['flask>=2', 'gunicorn', 'x; sys_platform == \"win32\"']\n",
+        ),
+    ]);
     assert_eq!(pep621.python.version, PyVersion::new(3, 13));
     assert_eq!(requirements(&pep621), ["flask>=2", "gunicorn", "x ; sys_platform == 'win32'"]);
     assert!(!pep621.dependencies.needs_whole_tree);
 
-    let poetry = plan_of(&[("app.py", FLASK), ("pyproject.toml", "[tool.poetry]\nname='x'\n[tool.poetry.dependencies]\npython='^3.8'\nflask='^2.0'\nredis={version='~4.1', extras=['hiredis']}\nold={version='*', python='<3.9'}\nextra={version='1', optional=true}\n[tool.poetry.dev-dependencies]\npytest='*'\n")]);
+    let poetry = plan_of(&[
+        ("app.py", FLASK),
+        (
+            "pyproject.toml",
+            "[tool.poetry]\nname='x'\n[tool.poetry.dependencies]\npython='^3.8'\nflask='^2.0'\nredis={version='~4.1', extras=['hiredis']}\nold={version='*', python='<3.9'}\nextra={version='1', optional=true}\n[tool.poetry.dev-dependencies]\npytest='*'\n",
+        ),
+    ]);
     assert_eq!(poetry.python.version, PyVersion::new(3, 11));
     assert_eq!(requirements(&poetry)[..3], ["flask>=2.0,<3", "old ; python_full_version < '3.9'", "redis[hiredis]>=4.1,<4.2"]);
     assert_eq!(requirements(&poetry)[3], "gunicorn");
 
-    let dynamic = plan_of(&[("app.py", FLASK), ("deps.txt", "flask"), ("pyproject.toml", "[project]\nname='x'\ndynamic=['dependencies']\n[tool.setuptools.dynamic]\ndependencies={file=['deps.txt']}\n")]);
+    let dynamic = plan_of(&[
+        ("app.py", FLASK),
+        ("deps.txt", "flask"),
+        (
+            "pyproject.toml",
+            "[project]\nname='x'\ndynamic=['dependencies']\n[tool.setuptools.dynamic]\ndependencies={file=['deps.txt']}\n",
+        ),
+    ]);
     assert_eq!(requirements(&dynamic)[0], "flask");
 
-    let setup = plan_of(&[("app.py", FLASK), ("setup.py", "from setuptools import setup\nsetup(name='x', install_requires=['flask'])\n")]);
+    let setup = plan_of(&[
+        ("app.py", FLASK),
+        ("setup.py", "from setuptools import setup\nsetup(name='x', install_requires=['flask'])\n"),
+    ]);
     assert_eq!(requirements(&setup)[..2], ["-e /app", "gunicorn"]);
     assert!(setup.dependencies.needs_whole_tree);
     assert_eq!(setup.dependencies.key_files, ["setup.py"]);
 
-    let editable = plan_of(&[("src/shop/__init__.py", FACTORY), ("requirements.txt", "-e .\ngunicorn"), ("setup.py", "setup()"), ("README.md", "")]);
+    let editable = plan_of(&[
+        ("src/shop/__init__.py", FACTORY),
+        ("requirements.txt", "-e .\ngunicorn"),
+        ("setup.py", "setup()"),
+        ("README.md", ""),
+    ]);
     assert_eq!(requirements(&editable)[..2], ["gunicorn", "-e /app"]);
     assert_eq!(editable.dependencies.key_files, ["README.md", "requirements.txt", "setup.py"]);
 
@@ -71,27 +114,32 @@ fn projects() {
 #[test]
 fn own_commands_need_the_project_installed() {
     let pyproject = "[project]\nname='x'\nversion='1'\ndependencies=['flask']\nscripts={serve='x:main'}\n[build-system]\nrequires=['hatchling']\nbuild-backend='hatchling.build'\n";
-    let files = [("x/__init__.py", "def main():\n    pass\n"), ("pyproject.toml", pyproject), ("Procfile", "web: serve --port $PORT")];
+    let files =
+        [("x/__init__.py", "def main():\n    pass\n"), ("pyproject.toml", pyproject), ("Procfile", "web: serve --port $PORT")];
     let plan = plan_of(&files);
     assert!(requirements(&plan).contains(&"-e /app"));
     let without = [("app.py", FLASK), ("pyproject.toml", pyproject)];
     assert!(!requirements(&plan_of(&without)).contains(&"-e /app"));
 }
 
+const PYPROJECT: &str = "[project]\nname='x'\nversion='1'\nrequires-python='>=3.10'\ndependencies=['flask']\n";
+const UV: &str = "version = 1\n[[package]]\nname='x'\nversion='1'\nsource={virtual='.'}\ndependencies=[{name='flask'}]\n[package.metadata]\nrequires-dist=[{name='flask'}]\n\
+    [[package]]\nname='flask'\nversion='3.0.0'\nsource={registry='https://i.example/simple'}\ndependencies=[{name='click'},{name='colorama', marker=\"sys_platform == 'win32'\"}]\nsdist={url='u', hash='sha256:aa', size=1}\nwheels=[{url='u', hash='sha256:bb', size=1}]\n\
+    [[package]]\nname='click'\nversion='8.1'\nsource={registry='r'}\n[[package]]\nname='colorama'\nversion='0.4'\nsource={registry='r'}\n[[package]]\nname='pytest'\nversion='8'\nsource={registry='r'}\n";
+const POETRY: &str = "[[package]]\nname='flask'\nversion='2.3'\noptional=false\npython-versions='>=3.8'\nfiles=[{file='f', hash='sha256:cc'}]\n[package.dependencies]\nclick='>=8'\nimportlib-metadata={version='>=3.6', markers=\"python_version < '3.10'\"}\nasgiref={version='*', optional=true}\n[package.extras]\nasync=['asgiref (>=3.2)']\n\
+    [[package]]\nname='click'\nversion='8.1'\n[[package]]\nname='importlib-metadata'\nversion='6'\n[[package]]\nname='asgiref'\nversion='3'\n[[package]]\nname='pytest'\nversion='7'\n[metadata]\ncontent-hash='x'\n";
+const PIPFILE: &str = "[packages]\nflask='*'\n[requires]\npython_version='3.9'\n";
+const PIPLOCK: &str = r#"{"_meta":{}, "default":{"flask":{"version":"==2.0","hashes":["sha256:dd"],"markers":"python_version >= '3'"},"w":{"version":"==1","markers":"sys_platform == 'win32'"}},"develop":{"pytest":{"version":"==7"}}}"#;
+const PDM: &str = "[[package]]\nname='flask'\nversion='2'\ngroups=['default']\ndependencies=['click>=8', 'typing; python_version < \"3.8\"']\nfiles=[{file='f', hash='sha256:ee'}]\n[[package]]\nname='click'\nversion='8'\n";
+
 #[test]
 fn locks() {
-    const PYPROJECT: &str = "[project]\nname='x'\nversion='1'\nrequires-python='>=3.10'\ndependencies=['flask']\n";
-    const UV: &str = "version = 1\n[[package]]\nname='x'\nversion='1'\nsource={virtual='.'}\ndependencies=[{name='flask'}]\n[package.metadata]\nrequires-dist=[{name='flask'}]\n\
-        [[package]]\nname='flask'\nversion='3.0.0'\nsource={registry='https://i.example/simple'}\ndependencies=[{name='click'},{name='colorama', marker=\"sys_platform == 'win32'\"}]\nsdist={url='u', hash='sha256:aa', size=1}\nwheels=[{url='u', hash='sha256:bb', size=1}]\n\
-        [[package]]\nname='click'\nversion='8.1'\nsource={registry='r'}\n[[package]]\nname='colorama'\nversion='0.4'\nsource={registry='r'}\n[[package]]\nname='pytest'\nversion='8'\nsource={registry='r'}\n";
     let uv = plan_of(&[("app.py", FLASK), ("pyproject.toml", PYPROJECT), ("uv.lock", UV)]);
     assert_eq!(requirements(&uv), ["click==8.1", "flask==3.0.0 --hash=sha256:aa --hash=sha256:bb"]);
     assert!(install_args(&uv).contains("--no-deps"));
     assert_eq!(generated(&uv, "added.txt"), "gunicorn\nsetuptools<81\n");
     assert_eq!(generated(&uv, "pinned.txt"), "click==8.1\nflask==3.0.0\n");
 
-    const POETRY: &str = "[[package]]\nname='flask'\nversion='2.3'\noptional=false\npython-versions='>=3.8'\nfiles=[{file='f', hash='sha256:cc'}]\n[package.dependencies]\nclick='>=8'\nimportlib-metadata={version='>=3.6', markers=\"python_version < '3.10'\"}\nasgiref={version='*', optional=true}\n[package.extras]\nasync=['asgiref (>=3.2)']\n\
-        [[package]]\nname='click'\nversion='8.1'\n[[package]]\nname='importlib-metadata'\nversion='6'\n[[package]]\nname='asgiref'\nversion='3'\n[[package]]\nname='pytest'\nversion='7'\n[metadata]\ncontent-hash='x'\n";
     let poetry = |dependency: &str| {
         let pyproject = format!("[tool.poetry]\nname='x'\n[tool.poetry.dependencies]\npython='^3.8'\n{dependency}\n");
         let plan = plan_of(&[("app.py", FLASK), ("pyproject.toml", &pyproject), ("poetry.lock", POETRY)]);
@@ -100,15 +148,12 @@ fn locks() {
     assert_eq!(poetry("flask='^2.0'"), "click==8.1|flask==2.3 --hash=sha256:cc");
     assert_eq!(poetry("flask={version='^2.0', extras=['async']}"), "asgiref==3|click==8.1|flask==2.3 --hash=sha256:cc");
 
-    const PIPFILE: &str = "[packages]\nflask='*'\n[requires]\npython_version='3.9'\n";
-    const PIPLOCK: &str = r#"{"_meta":{}, "default":{"flask":{"version":"==2.0","hashes":["sha256:dd"],"markers":"python_version >= '3'"},"w":{"version":"==1","markers":"sys_platform == 'win32'"}},"develop":{"pytest":{"version":"==7"}}}"#;
     let locked = plan_of(&[("app.py", FLASK), ("Pipfile", PIPFILE), ("Pipfile.lock", PIPLOCK)]);
     assert_eq!(requirements(&locked), ["flask==2.0 --hash=sha256:dd"]);
     assert_eq!(locked.python.version, PyVersion::new(3, 9));
     let unlocked = plan_of(&[("app.py", FLASK), ("Pipfile", PIPFILE)]);
     assert_eq!(requirements(&unlocked)[..2], ["flask", "gunicorn"]);
 
-    const PDM: &str = "[[package]]\nname='flask'\nversion='2'\ngroups=['default']\ndependencies=['click>=8', 'typing; python_version < \"3.8\"']\nfiles=[{file='f', hash='sha256:ee'}]\n[[package]]\nname='click'\nversion='8'\n";
     let pdm = plan_of(&[("app.py", FLASK), ("pyproject.toml", PYPROJECT), ("pdm.lock", PDM)]);
     assert_eq!(requirements(&pdm), ["click==8", "flask==2 --hash=sha256:ee"]);
 }
@@ -124,10 +169,16 @@ fn the_version_of_python() {
     assert_eq!(version(&[]), "3.11 the default");
     assert_eq!(version(&[(".python-version", "3.13\n")]), "3.13 from .python-version");
     assert_eq!(version(&[("runtime.txt", "python-3.9.7\n")]), "3.9 from runtime.txt");
-    assert_eq!(version(&[("runtime.txt", "python-3.9.7\n"), (".python-version", "# ours\n3.13.1\n")]), "3.13 from .python-version");
+    assert_eq!(
+        version(&[("runtime.txt", "python-3.9.7\n"), (".python-version", "# ours\n3.13.1\n")]),
+        "3.13 from .python-version"
+    );
     assert_eq!(version(&[(".tool-versions", "nodejs 20\npython 3.9.1\n")]), "3.9 from .tool-versions");
     assert_eq!(version(&[(".python-version", "my-venv\n")]), "3.11 the default");
-    assert_eq!(version(&[("pyproject.toml", "[project]\nname='x'\nversion='1'\nrequires-python='<3.11'\n")]), "3.9 requires-python in pyproject.toml says <3.11");
+    assert_eq!(
+        version(&[("pyproject.toml", "[project]\nname='x'\nversion='1'\nrequires-python='<3.11'\n")]),
+        "3.9 requires-python in pyproject.toml says <3.11"
+    );
     let request = PlanRequest { python_version: Some("3.13".to_owned()), ..PlanRequest::default() };
     let set = plan_with(&[("app.py", FLASK), ("requirements.txt", "flask"), (".python-version", "3.9")], &request);
     assert_eq!(set.python.version, PyVersion::new(3, 13));
@@ -139,7 +190,10 @@ fn the_version_of_python() {
 
 #[test]
 fn apps_that_list_nothing() {
-    let plan = plan_of(&[("app.py", "import os\nfrom flask import Flask\nimport helper\nimport obscure_thing\nimport yaml\napp = Flask(__name__)"), ("helper.py", "")]);
+    let plan = plan_of(&[
+        ("app.py", "import os\nfrom flask import Flask\nimport helper\nimport obscure_thing\nimport yaml\napp = Flask(__name__)"),
+        ("helper.py", ""),
+    ]);
     assert_eq!(requirements(&plan)[..3], ["flask", "pyyaml", "gunicorn"]);
     assert!(plan.notes.iter().any(|note| note.contains("obscure_thing")));
     let bare = plan_of(&[("main.py", "from http.server import HTTPServer\nHTTPServer(('', 1), None)")]);
