@@ -129,6 +129,7 @@ impl Network {
         Ok(())
     }
 
+    /// The rules. An address whose container has ended must lead nowhere: by the default route, somebody else could answer for it.
     fn rules(&self) -> String {
         let Self { table, prefix, platform_uid, .. } = self;
         let pool = format!("{}/20", self.pool);
@@ -159,6 +160,7 @@ impl Network {
   }}
   chain output {{
     type filter hook output priority -10; policy accept;
+    ip daddr {pool} oifname != \"{prefix}*\" oifname != \"lo\" reject with icmpx type host-unreachable
     oifname \"{prefix}*\" ct state established,related accept
     oifname \"{prefix}*\" meta skuid != {platform_uid} drop
   }}
