@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 /// After the last work, before it counts as idle.
 const REST: Duration = Duration::from_secs(3);
@@ -75,20 +77,14 @@ fn family(root: u32) -> Result<Vec<u32>> {
     Ok(family)
 }
 
-/// The CPU time of processes with all their threads, as the scheduler counts it: in nanoseconds, not in ticks.
+/// The CPU time that processes have taken with all their threads, also those that have ended since.
 fn cpu(pids: &[u32]) -> Result<Duration> {
-    let mut total = 0;
+    let mut total = Duration::ZERO;
     for pid in pids {
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            total += text
-                .split_whitespace()
-                .next()
-                .and_then(|time| time.parse::<u64>().ok())
-                .context("the kernel counts no CPU time")?;
-        }
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(*pid)?))?;
+        total += Duration::from(clock_gettime(clock)?);
     }
-    Ok(Duration::from_nanos(total))
+    Ok(total)
 }
 
 fn process(pid: u32) -> Result<Process> {

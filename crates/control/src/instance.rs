@@ -173,8 +173,13 @@ impl Instance {
                 }
                 () = time::sleep(pause) => {}
             }
-            // Dense while most apps start, sparse for those that take minutes.
-            pause = (pause * 5 / 4).min(Duration::from_millis(if waited.as_secs() < 2 { 10 } else { 250 }));
+            // Dense while most apps start, as a visitor waits for it to be noticed; sparse for those that take minutes.
+            let longest = match waited.as_secs() {
+                0 => 2,
+                1..5 => 10,
+                _ => 250,
+            };
+            pause = (pause * 5 / 4).min(Duration::from_millis(longest));
         }
     }
 
