@@ -101,9 +101,8 @@ impl Platform {
         }
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("waited for");
+    fn kill(self) {
+        drop(self);
     }
 
     /// The launcher: the platform's only child.
@@ -122,6 +121,13 @@ impl Platform {
     }
 }
 
+impl Drop for Platform {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
 /// The platform's name in groups, devices and tables.
 fn tag(data: &Path) -> String {
     let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
@@ -130,7 +136,12 @@ fn tag(data: &Path) -> String {
 
 /// Everything on this machine that a platform with this data directory has made.
 fn traces(data: &Path, swept_at_next_start: bool) -> Vec<String> {
-    let mut found = processes();
+    [processes(), named(data, swept_at_next_start)].concat()
+}
+
+/// All of that which bears its name.
+fn named(data: &Path, swept_at_next_start: bool) -> Vec<String> {
+    let mut found = Vec::new();
     let tag = tag(data);
     for (what, text) in [
         ("mount", std::fs::read_to_string("/proc/self/mountinfo").expect("mounts")),
@@ -250,6 +261,19 @@ fn several_platforms_are_in_nobodys_way(data: &Path) {
     }
 }
 
+fn a_platform_sweeps_what_another_left(data: &Path) {
+    let other = data.join("other");
+    prepare(&other);
+    Platform::start(&other).kill();
+    clean(&other, true);
+    assert!(!named(&other, false).is_empty(), "there is something to sweep");
+    let platform = Platform::start(data);
+    assert_eq!(named(&other, false), Vec::<String>::new(), "the start has swept it");
+    platform.answers();
+    platform.kill();
+    stopped_in_order(data);
+}
+
 type Test = fn(&Path);
 
 const TESTS: &[(&str, Test)] = &[
@@ -257,6 +281,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_platform_is_started_again_at_once", a_platform_is_started_again_at_once),
     ("a_platform_hears_of_its_launchers_end", a_platform_hears_of_its_launchers_end),
     ("a_launcher_keeps_nothing_of_the_platforms_open", a_launcher_keeps_nothing_of_the_platforms_open),
+    ("a_platform_sweeps_what_another_left", a_platform_sweeps_what_another_left),
     ("several_platforms_are_in_nobodys_way", several_platforms_are_in_nobodys_way),
 ];
 

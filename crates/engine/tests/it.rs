@@ -212,15 +212,19 @@ async fn processes_are_limited(world: &World) {
 }
 
 async fn a_deaf_process_is_killed_after_the_grace(world: &World) {
-    let container = world.engine.create(world.sh("deaf", "trap '' TERM; echo up; while :; do sleep 1; done")).await.expect("created");
+    let mut container = world.engine.create(world.sh("deaf", "trap '' TERM; echo up; while :; do sleep 1; done")).await.expect("created");
+    // Before its first word it is not deaf yet.
+    let (mut stdout, _stderr) = container.take_output().expect("not taken yet");
+    stdout.read_exact(&mut [0_u8; 3]).await.expect("up");
     let begun = Instant::now();
     world.engine.stop(&container.id, Duration::from_millis(700)).await.expect("stopped");
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(700), "{took:?}");
     let exit = container.exited().await;
     assert_eq!(exit.signal, Some(9));
-    let kind = world.engine.create(world.sh("kind", "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done")).await.expect("created");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut kind = world.engine.create(world.sh("kind", "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done")).await.expect("created");
+    let (mut stdout, _stderr) = kind.take_output().expect("not taken yet");
+    stdout.read_exact(&mut [0_u8; 3]).await.expect("up");
     world.engine.stop(&kind.id, Duration::from_secs(10)).await.expect("stopped");
     assert_eq!(kind.exited().await.code, Some(4));
 }

@@ -2,6 +2,7 @@
 //!
 //! It is the first process of a process namespace of its own: when it ends, for whatever reason, the kernel ends every container.
 
+mod claim;
 mod creation;
 mod server;
 mod signals;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::cgroup::Cgroups;
 use crate::create::Shared;
 use crate::network::Network;
+use crate::launcher::claim::Claim;
 use crate::rootfs::{Places, RUN, quit};
 use crate::seccomp::Filter;
 use crate::spec::Profile;
@@ -131,10 +133,12 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
     for directory in [Path::new(RUN), &places.data.join("layers"), &places.data.join("cache")] {
         fs::create_dir_all(directory)?;
     }
+    let mut claim = Claim::take(&tag)?;
+    claim::sweep_others(&tag);
     work::sweep(&places)?;
-    let cgroups = Cgroups::find(format!("adaptable-{tag}"));
+    let cgroups = Cgroups::find(claim::group(&tag));
     cgroups.prepare()?;
-    let network = Network::choose(&tag, config.platform_uid, resolvers(&config.resolv_conf));
+    let network = Network::choose(&tag, config.platform_uid, resolvers(&config.resolv_conf), |number| claim.take_pool(number));
     network.prepare()?;
     let shared = Shared {
         places,
@@ -144,7 +148,7 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
         app_filter: Filter::compile(Profile::App)?,
         build_filter: Filter::compile(Profile::Build)?,
     };
-    server::Server::new(shared, cgroups, socket)?.serve()
+    server::Server::new(shared, cgroups, claim, socket)?.serve()
 }
 
 /// Closes all that the platform had open, but for the socket and the standard descriptors: its ports and locks must not live on here.

@@ -19,6 +19,8 @@ const POOL_COUNT: u32 = 512;
 /// A platform's part of the machine's network.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
+    /// What tells platforms apart.
+    tag: String,
     /// The first address of the pool.
     pool: Ipv4Addr,
     /// What the names of its devices begin with.
@@ -56,26 +58,25 @@ impl Pool {
 }
 
 impl Network {
-    /// Chooses a pool by the platform's tag, beside what the machine's network has already.
-    pub(crate) fn choose(tag: &str, platform_uid: u32, resolvers: Vec<Ipv4Addr>) -> Self {
+    /// Chooses a pool by the platform's tag, beside what the machine's network has already; `claim` refuses other platforms' pools.
+    pub(crate) fn choose(tag: &str, platform_uid: u32, resolvers: Vec<Ipv4Addr>, mut claim: impl FnMut(u32) -> bool) -> Self {
         let wanted = tag.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let taken = taken_networks(tag);
-        let free = |number: u32| {
+        let mut free = |number: u32| {
             let first = POOLS + (number % POOL_COUNT) * POOL;
             let overlaps = |&(network, mask): &(u32, u32)| {
                 let wider = mask & !(POOL - 1);
                 network & wider == first & wider
             };
             let resolver = |address: &Ipv4Addr| u32::from(*address) & !(POOL - 1) == first;
-            (!taken.iter().any(overlaps) && !resolvers.iter().any(resolver)).then_some(first)
+            (!taken.iter().any(overlaps) && !resolvers.iter().any(resolver) && claim(number % POOL_COUNT)).then_some(first)
         };
-        let first = (wanted..wanted + POOL_COUNT).find_map(free).unwrap_or(POOLS + (wanted % POOL_COUNT) * POOL);
-        // Names of devices have 15 bytes at most: a tag of 4, a number of up to 4.
-        let short: String = tag.chars().take(4).collect();
+        let first = (wanted..wanted + POOL_COUNT).find_map(&mut free).unwrap_or(POOLS + (wanted % POOL_COUNT) * POOL);
         Self {
+            tag: tag.to_owned(),
             pool: Ipv4Addr::from(first),
-            prefix: format!("ad{short}-"),
-            table: format!("adaptable_{tag}"),
+            prefix: prefix(tag),
+            table: table(tag),
             platform_uid,
             resolvers,
         }
@@ -193,12 +194,28 @@ impl Network {
 
     /// Removes the rules.
     pub(crate) fn remove(&self) {
-        let _none = nft(&format!("delete table inet {}\n", self.table));
-        for program in ["iptables", "iptables-legacy"] {
-            for direction in ["-i", "-o"] {
-                let device = format!("{}+", self.prefix);
-                while run(program, &["-w", "2", "-D", "FORWARD", direction, &device, "-j", "ACCEPT"]).is_some() {}
-            }
+        remove(&self.tag);
+    }
+}
+
+/// The name of a platform's table of rules.
+fn table(tag: &str) -> String {
+    format!("adaptable_{tag}")
+}
+
+/// What the names of a platform's devices begin with. They have 15 bytes at most: a tag of 4, a number of up to 4.
+fn prefix(tag: &str) -> String {
+    let short: String = tag.chars().take(4).collect();
+    format!("ad{short}-")
+}
+
+/// Removes the rules of the platform with a tag.
+pub(crate) fn remove(tag: &str) {
+    let _none = nft(&format!("delete table inet {}\n", table(tag)));
+    for program in ["iptables", "iptables-legacy"] {
+        for direction in ["-i", "-o"] {
+            let device = format!("{}+", prefix(tag));
+            while run(program, &["-w", "2", "-D", "FORWARD", direction, &device, "-j", "ACCEPT"]).is_some() {}
         }
     }
 }
@@ -224,14 +241,14 @@ fn nft(rules: &str) -> io::Result<()> {
 
 /// The networks that this machine's routes lead to, with their masks; the default route is none.
 fn taken_networks(tag: &str) -> Vec<(u32, u32)> {
-    let own: String = tag.chars().take(4).collect();
+    let own = prefix(tag);
     let text = fs::read_to_string("/proc/net/route").unwrap_or_default();
     text.lines()
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             // Our own routes are those of a platform that is just ending.
-            if fields.first()?.starts_with(&format!("ad{own}-")) {
+            if fields.first()?.starts_with(&own) {
                 return None;
             }
             let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::swap_bytes);

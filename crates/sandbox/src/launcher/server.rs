@@ -17,6 +17,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Message, Question, Refusal, Reply, Request, receive, send};
 use crate::create::{Report, Shared};
+use crate::launcher::claim::Claim;
 use crate::launcher::creation::Creator;
 use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
@@ -51,6 +52,7 @@ pub(super) enum HelperKind {
 pub(super) struct Server {
     pub(super) shared: Shared,
     pub(super) cgroups: Cgroups,
+    claim: Claim,
     socket: OwnedFd,
     signals: SignalFd,
     pub(super) pool: Pool,
@@ -68,7 +70,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(shared: Shared, cgroups: Cgroups, socket: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(shared: Shared, cgroups: Cgroups, claim: Claim, socket: OwnedFd) -> io::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
@@ -76,6 +78,7 @@ impl Server {
         Ok(Self {
             shared,
             cgroups,
+            claim,
             socket,
             signals,
             pool: Pool::default(),
@@ -150,6 +153,7 @@ impl Server {
         }
         self.cgroups.remove_all();
         self.shared.network.remove();
+        self.claim.give_up();
         match self.stopping.take() {
             Some(question) => self.answer(question, Reply::Done, &[]),
             None => Ok(()),
@@ -208,6 +212,7 @@ impl Server {
             Request::Seal(layer, keep) => Work::Seal { layer, keep },
             Request::Pack(layer) => Work::Pack { layer, to: fds.next() },
             Request::Remove(layer) => Work::Remove { layer },
+            Request::RemoveCache(cache) => Work::RemoveCache { cache },
         };
         match self.start_work(number, work) {
             Ok(()) => Ok(()),
