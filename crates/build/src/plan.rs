@@ -193,7 +193,7 @@ pub struct Dependencies {
     pub key_extra: Vec<String>,
     /// Files the plan itself wrote, to be shown read-only below [`PLAN_DIR`] during the steps.
     pub generated: Vec<Generated>,
-    /// The steps, in order. Empty when there is nothing to install: the app then runs with the stack's Python alone.
+    /// The steps, in order; the first makes the virtual environment.
     pub steps: Vec<Step>,
 }
 

@@ -51,6 +51,15 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     if python.version != first.python {
         (wanted, locked) = manifest.wanted(tree, &Target::new(python.version))?;
     }
+    // An app that names no Python was made for whatever was current then.
+    let made_for_older = wishes.at_most.as_ref().is_some_and(|(limit, _)| *limit < python.version);
+    if made_for_older
+        && python.version == version::DEFAULT
+        && wishes.written.is_empty()
+        && matches!(manifest.kind, Kind::Requirements(_))
+    {
+        notes.extend(pins::stand_in(&mut wanted.reqs));
+    }
     notes.extend(manifest.notes.iter().cloned());
     if manifest.kind == Kind::Nothing {
         from_imports(tree, &survey, &mut wanted, &mut notes);

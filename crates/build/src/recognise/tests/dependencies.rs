@@ -186,6 +186,18 @@ fn the_version_of_python() {
     // Pins that neither build nor have wheels for the default.
     let old = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask\nnumpy==1.19.5\n")]);
     assert_eq!(old.python.version, PyVersion::new(3, 9));
+    assert!(requirements(&old).contains(&"numpy==1.19.5"));
+    // Where no older one is to be had, the nearest releases that suit; unless the app names its Python itself.
+    let newer = Available { pythons: vec![PyVersion::new(3, 11), PyVersion::new(3, 13)] };
+    let planned = |more: (&str, &str)| {
+        let files = tree(&[("app.py", FLASK), ("requirements.txt", "flask\nnumpy==1.19.5\n"), more]);
+        plan(&files, &PlanRequest::default(), &newer).unwrap()
+    };
+    let lifted = planned(("README", ""));
+    assert!(
+        requirements(&lifted).contains(&"numpy>=1.23.5,<2") && lifted.notes.iter().any(|note| note.contains("numpy==1.19.5"))
+    );
+    assert!(requirements(&planned(("runtime.txt", "python-3.11.2"))).contains(&"numpy==1.19.5"));
 }
 
 #[test]
