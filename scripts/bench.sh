@@ -3,4 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 ${CARGO:-cargo} build --quiet --release --package bench
-exec target/release/bench "$@"
+if [ "$(id -u)" -eq 0 ]; then
+    exec target/release/bench "$@"
+fi
+exec sudo --preserve-env=BENCH_JSON,BENCH_DOCKER target/release/bench "$@"
