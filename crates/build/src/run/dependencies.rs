@@ -70,9 +70,7 @@ impl<'s> Build<'s> {
         let request = self.request;
         let planned = dependencies_key(request.plan, request.tree, &self.stack.id)?;
         let mut parts = vec!["dependencies", request.app, &planned];
-        if request.plan.dependencies.needs_whole_tree {
-            parts.push(request.source_digest);
-        }
+        // A project of the app's own is installed editable: the plan's key files say when that has to be done again.
         for (name, value) in request.build_env {
             parts.extend([name.as_str(), value.as_str()]);
         }
