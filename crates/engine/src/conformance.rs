@@ -87,9 +87,10 @@ impl Subject {
 pub async fn output(container: &mut Container) -> (String, String) {
     let (mut stdout, mut stderr) = container.take_output().expect("its output");
     let (mut out, mut err) = (String::new(), String::new());
-    let (first, second) = timeout(PATIENCE, async { tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err)) })
-        .await
-        .expect("the output ends");
+    let (first, second) =
+        timeout(PATIENCE, async { tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err)) })
+            .await
+            .expect("the output ends");
     first.expect("standard output");
     second.expect("standard error");
     (out, err)
@@ -205,7 +206,8 @@ async fn what_knows_no_sigterm_does_not_use_up_the_grace(it: Subject) {
 
 async fn stopping_twice_is_fine(it: Subject) {
     let container = it.start("twice", "sleep").await;
-    let (first, second) = tokio::join!(it.engine.stop(&container.id, Duration::ZERO), it.engine.stop(&container.id, Duration::ZERO));
+    let (first, second) =
+        tokio::join!(it.engine.stop(&container.id, Duration::ZERO), it.engine.stop(&container.id, Duration::ZERO));
     first.expect("stopped");
     second.expect("stopped");
     it.engine.stop(&container.id, Duration::from_secs(10)).await.expect("it has ended already");
@@ -393,7 +395,7 @@ async fn a_missing_layer_is_an_error(it: Subject) {
 
 async fn a_missing_program_is_an_error(it: Subject) {
     let mut spec = it.spec("missing", "sleep");
-    spec.args[0] = "/no-such-program".to_owned();
+    "/no-such-program".clone_into(&mut spec.args[0]);
     let error = it.engine.create(spec).await.expect_err("the program is missing");
     assert!(error.to_string().contains("no-such-program"), "{error}");
 }

@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 pub use program::{Program, Step};
 
 use crate::{
-    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper, Usage,
+    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper,
+    Usage,
 };
 use layers::{Files, pack, unpack};
 use program::{Order, Run};
@@ -154,7 +155,7 @@ impl Engine for FakeEngine {
         let engine = self.clone();
         let upper = spec.upper.clone();
         tokio::spawn(async move {
-            let (exit, written) = run.to_end(program).await;
+            let (exit, written) = run.run(program).await;
             if let Upper::Layer(layer) = upper {
                 engine.lock().layers.insert(layer, Layer { files: written, sealed: false });
             }

@@ -19,8 +19,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 pub use sandbox::{
-    CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId, Upper,
-    Usage,
+    CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId,
+    Upper, Usage,
 };
 
 /// One stream of a container's output.

@@ -20,7 +20,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer, Usage,
+    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer,
+    Usage,
 };
 
 /// How often the launcher looks after what others may have changed.
@@ -61,13 +62,12 @@ impl LocalEngine {
     /// Begins to talk to a launcher. The future ends when the launcher has ended. Must be called within a runtime.
     pub fn start(launcher: LauncherEnd) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         nonblocking(&launcher.socket)?;
-        #[expect(deprecated, reason = "an OwnedFd stays the same descriptor as long as it lives, which is all that the successor asks for")]
+        #[expect(
+            deprecated,
+            reason = "an OwnedFd stays the same descriptor as long as it lives, which is all that the successor asks for"
+        )]
         let socket = AsyncFd::with_interest(launcher.socket, Interest::READABLE | Interest::WRITABLE)?;
-        let inner = Inner {
-            socket,
-            number: AtomicU64::new(1),
-            state: Mutex::new(State::default()),
-        };
+        let inner = Inner { socket, number: AtomicU64::new(1), state: Mutex::new(State::default()) };
         let engine = Self { inner: Arc::new(inner) };
         let (gone, ended) = oneshot::channel::<()>();
         let reader = Arc::clone(&engine.inner);
@@ -181,7 +181,8 @@ fn unexpected(reply: Reply) -> EngineError {
 }
 
 fn output(fd: OwnedFd) -> Result<Output, EngineError> {
-    let receiver = pipe::Receiver::from_owned_fd(fd).map_err(|error| EngineError::Failed(format!("read a container's output: {error}")))?;
+    let receiver =
+        pipe::Receiver::from_owned_fd(fd).map_err(|error| EngineError::Failed(format!("read a container's output: {error}")))?;
     Ok(Box::pin(receiver))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! No test harness: the launcher must be forked while the process has one thread.
 
+#![expect(clippy::print_stdout, reason = "this is the test runner")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -44,7 +46,9 @@ async fn suite(kind: &str, subject: &Subject, filter: Option<&str>, counts: &mut
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if std::env::args().any(|argument| argument == "--list") {
-        CASES.iter().for_each(|(name, _)| println!("fake::{name}: test\nlocal::{name}: test"));
+        for (name, _) in CASES {
+            println!("fake::{name}: test\nlocal::{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     let data = tempfile::tempdir().expect("a data directory");

@@ -2,6 +2,8 @@
 //!
 //! The platform is this program in another role, a process of its own, so that it can be killed.
 
+#![expect(clippy::print_stdout, reason = "this is the test runner")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -34,7 +36,8 @@ fn platform(data: &Path) -> ExitCode {
     runtime.block_on(async {
         let (engine, gone) = LocalEngine::start(launcher).expect("an engine");
         let engine: Arc<dyn Engine> = Arc::new(engine);
-        let subject = Subject { engine: Arc::clone(&engine), layers: vec![LayerRef::Stack(StackId::parse("probe").expect("a name"))] };
+        let subject =
+            Subject { engine: Arc::clone(&engine), layers: vec![LayerRef::Stack(StackId::parse("probe").expect("a name"))] };
         let mut containers = Vec::new();
         for words in ["listen 8080", "tree , listen 8080", "listen 8080"] {
             let mut spec = subject.spec("crash", words);
@@ -53,7 +56,7 @@ fn platform(data: &Path) -> ExitCode {
             if std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
                 let _late = stop.send(());
             }
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
         });
         tokio::select! {
             _ = stopped => {
@@ -131,7 +134,7 @@ impl Drop for Platform {
 /// The platform's name in groups, devices and tables.
 fn tag(data: &Path) -> String {
     let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
-    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..4].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Everything on this machine that a platform with this data directory has made.
@@ -148,13 +151,16 @@ fn named(data: &Path, swept_at_next_start: bool) -> Vec<String> {
         ("device", std::fs::read_to_string("/proc/net/dev").expect("devices")),
     ] {
         let marks = [data.to_str().expect("text").to_owned(), format!("ad{}-", &tag[..4])];
-        found.extend(text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).map(|line| format!("{what}: {line}")));
+        found.extend(
+            text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).map(|line| format!("{what}: {line}")),
+        );
     }
     if !swept_at_next_start {
         let tables = Command::new("nft").args(["list", "tables"]).output().expect("nft");
         let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
         found.extend(tables.lines().filter(|line| line.contains(&tag)).map(str::to_owned));
-        let groups = Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-name", &format!("*{tag}*")]).output().expect("find");
+        let groups =
+            Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-name", &format!("*{tag}*")]).output().expect("find");
         found.extend(String::from_utf8_lossy(&groups.stdout).lines().map(|line| format!("group: {line}")));
     }
     found
@@ -307,7 +313,9 @@ fn main() -> ExitCode {
     }
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if std::env::args().any(|argument| argument == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        for (name, _) in TESTS {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     let (mut passed, mut failed) = (0, 0);

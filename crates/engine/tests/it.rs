@@ -2,6 +2,8 @@
 //!
 //! No test harness: the launcher must be forked while the process has one thread.
 
+#![expect(clippy::print_stdout, reason = "this is the test runner")]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -182,7 +184,8 @@ async fn what_only_administers_a_machine_is_refused(world: &World) {
         let (exit, text) = world.run(world.sh(name, script)).await;
         assert_ne!(exit.code, Some(0), "{name}: {text}");
     }
-    let (exit, text) = world.run(world.sh("see", "test $(ls -d /proc/[0-9]* | wc -l) -lt 6 && ! grep -q /var/lib /proc/mounts")).await;
+    let (exit, text) =
+        world.run(world.sh("see", "test $(ls -d /proc/[0-9]* | wc -l) -lt 6 && ! grep -q /var/lib /proc/mounts")).await;
     assert_eq!(exit.code, Some(0), "{text}");
 }
 
@@ -212,7 +215,8 @@ async fn processes_are_limited(world: &World) {
 }
 
 async fn a_deaf_process_is_killed_after_the_grace(world: &World) {
-    let mut container = world.engine.create(world.sh("deaf", "trap '' TERM; echo up; while :; do sleep 1; done")).await.expect("created");
+    let mut container =
+        world.engine.create(world.sh("deaf", "trap '' TERM; echo up; while :; do sleep 1; done")).await.expect("created");
     // Before its first word it is not deaf yet.
     let (mut stdout, _stderr) = container.take_output().expect("not taken yet");
     stdout.read_exact(&mut [0_u8; 3]).await.expect("up");
@@ -222,7 +226,11 @@ async fn a_deaf_process_is_killed_after_the_grace(world: &World) {
     assert!(took >= Duration::from_millis(700), "{took:?}");
     let exit = container.exited().await;
     assert_eq!(exit.signal, Some(9));
-    let mut kind = world.engine.create(world.sh("kind", "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done")).await.expect("created");
+    let mut kind = world
+        .engine
+        .create(world.sh("kind", "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done"))
+        .await
+        .expect("created");
     let (mut stdout, _stderr) = kind.take_output().expect("not taken yet");
     stdout.read_exact(&mut [0_u8; 3]).await.expect("up");
     world.engine.stop(&kind.id, Duration::from_secs(10)).await.expect("stopped");
@@ -278,7 +286,8 @@ async fn the_internet_and_the_hosts_resolver_serve_inside(world: &World) {
     let script = "import socket,sys\ns=socket.create_connection((sys.argv[1],80),10); s.sendall(b'HEAD / HTTP/1.0\\r\\nHost: '+sys.argv[1].encode()+b'\\r\\n\\r\\n'); print(s.recv(9))";
     let (exit, text) = world.run(world.spec("net", &["python3", "-c", script, &host])).await;
     assert!(exit.code == Some(0) && text.contains("HTTP/1."), "{text}");
-    let (_, bundle) = world.run(world.sh("ca", "head -c 27 /etc/ssl/certs/ca-certificates.crt; ! echo x >> /etc/resolv.conf")).await;
+    let (_, bundle) =
+        world.run(world.sh("ca", "head -c 27 /etc/ssl/certs/ca-certificates.crt; ! echo x >> /etc/resolv.conf")).await;
     assert!(bundle.contains("BEGIN CERTIFICATE"), "{bundle}");
 }
 
@@ -343,7 +352,10 @@ async fn futures<F: Future + Send>(list: impl Iterator<Item = F>) -> Vec<F::Outp
 
 async fn a_written_layer_is_sealed_pruned_packed_and_shared(world: &World) {
     let layer = LayerId::parse("l1").expect("an id");
-    let mut spec = world.sh("job", "mkdir -p /opt/venv && echo hello > /opt/venv/x && echo junk > /junk && chown 33:33 /opt/venv/x && rm /etc/issue");
+    let mut spec = world.sh(
+        "job",
+        "mkdir -p /opt/venv && echo hello > /opt/venv/x && echo junk > /junk && chown 33:33 /opt/venv/x && rm /etc/issue",
+    );
     spec.profile = Profile::Build;
     spec.upper = Upper::Layer(layer.clone());
     let (exit, text) = world.run(spec).await;
@@ -363,7 +375,10 @@ async fn a_written_layer_is_sealed_pruned_packed_and_shared(world: &World) {
     spec.slot = 9;
     spec.layers.push(LayerRef::Layer(layer.clone()));
     let (_, text) = world.run(spec).await;
-    assert_eq!(text, "hello\n33\n/bin/sh: 1: cannot create /opt/venv/x: Permission denied\n", "root without capabilities is no owner of it");
+    assert_eq!(
+        text, "hello\n33\n/bin/sh: 1: cannot create /opt/venv/x: Permission denied\n",
+        "root without capabilities is no owner of it"
+    );
     assert_eq!(std::fs::read_to_string(root.join("opt/venv/x")).expect("kept"), "hello\n");
     world.engine.remove_layer(&layer).await.expect("removed");
     assert!(!root.exists());
@@ -396,7 +411,9 @@ fn newest_stack(directory: &Path) -> Option<StackId> {
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if std::env::args().any(|argument| argument == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        for (name, _) in TESTS {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     let stacks = PathBuf::from(std::env::var_os("ADAPTABLE_STACK_DIR").unwrap_or_else(|| "/var/cache/adaptable".into()));
@@ -425,6 +442,9 @@ fn main() -> ExitCode {
     let rules = Command::new("nft").args(["list", "tables"]).output().expect("nft");
     let tag = data.path().display().to_string();
     println!("tables left: {}", String::from_utf8_lossy(&rules.stdout).trim().replace('\n', ", "));
-    println!("\ntest result: {}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out ({tag})\n", if failed == 0 { "ok" } else { "FAILED" });
+    println!(
+        "\ntest result: {}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out ({tag})\n",
+        if failed == 0 { "ok" } else { "FAILED" }
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

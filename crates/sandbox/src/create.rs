@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
@@ -66,7 +66,7 @@ impl Ends {
 ///
 /// To enter a control group the kernel waits until all processors have been elsewhere, ten milliseconds and more: that is done before
 /// there is an order.
-pub(crate) fn run(shared: &Shared, group: &Group, orders: OwnedFd) -> ! {
+pub(crate) fn run(shared: &Shared, group: &Group, orders: &OwnedFd) -> ! {
     let entered = group.enter();
     let Ok(Some((order, fds))) = receive::<Order>(orders.as_fd()) else { rootfs::quit(0) };
     let Some(ends) = Ends::of(fds) else { rootfs::quit(1) };
@@ -150,7 +150,7 @@ fn stdio(stdin: Option<OwnedFd>, stdout: &OwnedFd, stderr: &OwnedFd) -> io::Resu
         // SAFETY: nothing else in this process, which is about to end, uses its standard descriptors.
         let duplicated = unsafe { dup2_raw(fd, number) }?;
         // It must stay open when this scope ends.
-        std::mem::forget(duplicated);
+        let _number = duplicated.into_raw_fd();
     }
     Ok(())
 }
@@ -158,7 +158,9 @@ fn stdio(stdin: Option<OwnedFd>, stdout: &OwnedFd, stderr: &OwnedFd) -> io::Resu
 /// Whether it may go well once something else has ended.
 fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
     let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-    number.is_some_and(|number| [libc::ENOMEM, libc::ENOSPC, libc::EDQUOT, libc::EAGAIN, libc::ENFILE, libc::EMFILE].contains(&number))
+    number.is_some_and(|number| {
+        [libc::ENOMEM, libc::ENOSPC, libc::EDQUOT, libc::EAGAIN, libc::ENFILE, libc::EMFILE].contains(&number)
+    })
 }
 
 /// An error with all its causes in one line.

@@ -23,8 +23,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cgroup::Cgroups;
 use crate::create::Shared;
-use crate::network::Network;
 use crate::launcher::claim::Claim;
+use crate::network::Network;
 use crate::rootfs::{Places, RUN, quit};
 use crate::seccomp::Filter;
 use crate::spec::Profile;
@@ -71,7 +71,7 @@ fn resolv_conf() -> String {
         let mut words = line.split_whitespace();
         words.next() != Some("nameserver") || !words.next().is_some_and(|word| word.starts_with("127.") || word == "::1")
     });
-    kept.map(|line| format!("{line}\n")).collect()
+    kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
 fn resolvers(resolv_conf: &str) -> Vec<Ipv4Addr> {
@@ -106,7 +106,7 @@ impl Launcher {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 drop(ours);
-                quit(match run(&config, theirs, parent) {
+                quit(match run(config, theirs, parent) {
                     Ok(()) => 0,
                     Err(error) => {
                         tracing::error!(%error, "the launcher ends");
@@ -119,7 +119,7 @@ impl Launcher {
     }
 }
 
-fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> {
+fn run(config: LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     prctl::set_name(c"adaptable-launch")?;
     let socket = alone(socket)?;
@@ -129,7 +129,7 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?;
     let tag = tag(&config.data_dir);
-    let places = Places { data: config.data_dir.clone(), stacks: config.stack_dir.clone() };
+    let places = Places { data: config.data_dir, stacks: config.stack_dir };
     for directory in [Path::new(RUN), &places.data.join("layers"), &places.data.join("cache")] {
         fs::create_dir_all(directory)?;
     }
@@ -143,7 +143,7 @@ fn run(config: &LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()>
     let shared = Shared {
         places,
         network,
-        resolv_conf: config.resolv_conf.clone().into_bytes(),
+        resolv_conf: config.resolv_conf.into_bytes(),
         ca_bundle: config.ca_bundle.as_ref().and_then(|path| fs::read(path).ok()),
         app_filter: Filter::compile(Profile::App)?,
         build_filter: Filter::compile(Profile::Build)?,

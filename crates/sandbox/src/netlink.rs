@@ -7,11 +7,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::libc;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket};
 
-/// Attributes of links (linux/if_link.h) that `libc` does not name.
+/// Attributes of links (`linux/if_link.h`) that `libc` does not name.
+/// The family of addresses, as messages have it.
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
+const AF_INET: u8 = libc::AF_INET as u8;
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+#[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
 const ACK: u16 = libc::NLM_F_REQUEST as u16 | libc::NLM_F_ACK as u16;
+#[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
 const CREATE: u16 = ACK | libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
 
 /// A connection to the kernel, in the network namespace of the process that opened it.
@@ -74,8 +79,7 @@ fn c_name(name: &str) -> Vec<u8> {
 impl Netlink {
     /// Connects.
     pub(crate) fn open() -> io::Result<Self> {
-        let socket =
-            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Self { socket, sequence: 0 })
     }
@@ -99,7 +103,6 @@ impl Netlink {
 
     /// Turns a device on.
     pub(crate) fn up(&mut self, index: i32) -> io::Result<()> {
-        #[expect(clippy::cast_sign_loss, reason = "a flag")]
         self.ask(Message::new(libc::RTM_NEWLINK, ACK, &link(index, libc::IFF_UP as u32)))
     }
 
@@ -107,7 +110,7 @@ impl Netlink {
     pub(crate) fn address(&mut self, index: i32, local: Ipv4Addr, peer: Ipv4Addr) -> io::Result<()> {
         // struct ifaddrmsg: family, prefix length, flags, scope, index.
         let mut fixed = [0; 8];
-        fixed[0] = libc::AF_INET as u8;
+        fixed[0] = AF_INET;
         fixed[1] = 32;
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
         let message = Message::new(libc::RTM_NEWADDR, CREATE, &fixed)
@@ -120,7 +123,7 @@ impl Netlink {
     pub(crate) fn default_route(&mut self, index: i32, gateway: Ipv4Addr) -> io::Result<()> {
         // struct rtmsg: family, lengths, tos, table, protocol, scope, type, flags.
         let mut fixed = [0; 12];
-        fixed[0] = libc::AF_INET as u8;
+        fixed[0] = AF_INET;
         fixed[4] = libc::RT_TABLE_MAIN;
         fixed[5] = libc::RTPROT_BOOT;
         fixed[6] = libc::RT_SCOPE_UNIVERSE;

@@ -72,14 +72,7 @@ impl Network {
             (!taken.iter().any(overlaps) && !resolvers.iter().any(resolver) && claim(number % POOL_COUNT)).then_some(first)
         };
         let first = (wanted..wanted + POOL_COUNT).find_map(&mut free).unwrap_or(POOLS + (wanted % POOL_COUNT) * POOL);
-        Self {
-            tag: tag.to_owned(),
-            pool: Ipv4Addr::from(first),
-            prefix: prefix(tag),
-            table: table(tag),
-            platform_uid,
-            resolvers,
-        }
+        Self { tag: tag.to_owned(), pool: Ipv4Addr::from(first), prefix: prefix(tag), table: table(tag), platform_uid, resolvers }
     }
 
     fn gateway(&self) -> Ipv4Addr {
@@ -134,23 +127,20 @@ impl Network {
     fn rules(&self) -> String {
         let Self { table, prefix, platform_uid, .. } = self;
         let pool = format!("{}/20", self.pool);
-        let resolvers: String = self
-            .resolvers
-            .iter()
-            .map(|address| {
-                format!(
-                    "    iifname \"{prefix}*\" ip daddr {address} udp dport 53 accept\n    iifname \"{prefix}*\" ip daddr {address} tcp dport 53 accept\n"
-                )
-            })
-            .collect();
+        let resolvers = self.resolvers.iter().flat_map(|address| ["udp", "tcp"].map(|protocol| (address, protocol))).fold(
+            String::new(),
+            |text, (address, protocol)| {
+                text + &format!("    iifname \"{prefix}*\" ip daddr {address} {protocol} dport 53 accept\n")
+            },
+        );
         format!(
             "table inet {table} {{
   chain forward {{
     type filter hook forward priority -10; policy accept;
     iifname \"{prefix}*\" oifname \"{prefix}*\" drop
     iifname \"{prefix}*\" ip saddr != {pool} drop
-    iifname \"{prefix}*\" ip6 version 6 drop
-    iifname \"{prefix}*\" ip daddr {{ 10.192.0.0/11, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }} drop
+    iifname \"{prefix}*\" meta nfproto ipv6 drop
+{resolvers}    iifname \"{prefix}*\" ip daddr {{ 10.192.0.0/11, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }} drop
     oifname \"{prefix}*\" ct state established,related accept
     oifname \"{prefix}*\" drop
   }}
@@ -228,7 +218,8 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
 
 /// Gives rules to nft(8).
 fn nft(rules: &str) -> io::Result<()> {
-    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child =
+        Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(rules.as_bytes())?;
     }
@@ -309,7 +300,8 @@ mod tests {
 
     #[test]
     fn listeners_are_read_from_the_kernels_table() {
-        let line = "   0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0";
+        let line =
+            "   0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0";
         assert_eq!(listener(line), Some("127.0.0.1:5000".parse().expect("an address")));
         let six = "   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 1";
         assert_eq!(listener(six), Some("[::]:8080".parse().expect("an address")));

@@ -70,7 +70,8 @@ pub(crate) fn pack(root: &Path, to: File) -> io::Result<PackedLayer> {
 }
 
 fn directory(archive: &mut Archive<'_>, root: &Path, at: &Path, links: &mut HashMap<(u64, u64), PathBuf>) -> io::Result<()> {
-    let mut names = fs::read_dir(root.join(at))?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
+    let mut names =
+        fs::read_dir(root.join(at))?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort();
     for name in names {
         let path = at.join(&name);
@@ -93,7 +94,7 @@ fn directory(archive: &mut Archive<'_>, root: &Path, at: &Path, links: &mut Hash
             let mut header = header(&metadata, tar::EntryType::Symlink, 0);
             archive.append_link(&mut header, &path, &target)?;
         } else if kind.is_file() {
-            file(archive, &metadata, &full, path, links)?;
+            file(archive, &metadata, &full, &path, links)?;
         }
         // Sockets, pipes and devices have no place in an image.
     }
@@ -104,19 +105,19 @@ fn file(
     archive: &mut Archive<'_>,
     metadata: &Metadata,
     full: &Path,
-    path: PathBuf,
+    path: &Path,
     links: &mut HashMap<(u64, u64), PathBuf>,
 ) -> io::Result<()> {
     if metadata.nlink() > 1 {
         let inode = (metadata.dev(), metadata.ino());
         if let Some(first) = links.get(&inode) {
             let mut header = header(metadata, tar::EntryType::Link, 0);
-            return archive.append_link(&mut header, &path, first);
+            return archive.append_link(&mut header, path, first);
         }
-        links.insert(inode, path.clone());
+        links.insert(inode, path.to_owned());
     }
     let contents = File::open(full)?;
-    entry(archive, metadata, tar::EntryType::Regular, &path, metadata.len(), contents.take(metadata.len()))
+    entry(archive, metadata, tar::EntryType::Regular, path, metadata.len(), contents.take(metadata.len()))
 }
 
 fn header(metadata: &Metadata, kind: tar::EntryType, size: u64) -> tar::Header {

@@ -50,7 +50,6 @@ impl Places {
     pub(crate) fn cache(&self, name: &str) -> PathBuf {
         self.data.join("cache").join(name)
     }
-
 }
 
 /// Where creators mount, each in a mount namespace of its own; empty for everybody else. Every user can reach it, which the runtime
@@ -185,7 +184,7 @@ pub(crate) fn quit(code: i32) -> ! {
     }
 }
 
-/// Shows a directory at another place, with user ids shifted (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+/// Shows a directory at another place, with user ids shifted (`mount_setattr(2)`, `MOUNT_ATTR_IDMAP`).
 fn shifted(from: &Path, at: &Path, ids: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
     fs::create_dir(at)?;
     let tree = open_tree(from)?;

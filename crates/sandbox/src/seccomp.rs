@@ -42,7 +42,7 @@ signalfd signalfd4 socketpair splice stat statfs statx symlink symlinkat sync sy
 timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill
 truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid waitpid write writev";
 
-/// Flags of `clone` that make a namespace: CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}.
+/// Flags of `clone` that make a namespace: `CLONE_NEWNS`, `…CGROUP`, `…UTS`, `…IPC`, `…USER`, `…PID`, `…NET`, `…TIME`.
 const NEW_NAMESPACES: u64 = 0x7E02_0080;
 /// The first family of sockets that is refused: the kernel's cryptography, and after it virtual machines' hosts, and what is rarer.
 const AF_ALG: u64 = 38;

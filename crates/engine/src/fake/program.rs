@@ -93,7 +93,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Runs a program to its end: how it ended, and the files that it wrote.
-    pub(super) async fn to_end(mut self, program: Program) -> (Exit, Files) {
+    pub(super) async fn run(mut self, program: Program) -> (Exit, Files) {
         let mut written = Files::new();
         for step in program.0 {
             if let Some(exit) = self.step(step, &mut written).await {

@@ -43,7 +43,10 @@ impl Claim {
                 Some(lock) if path.exists() => return Ok(Self { locks: vec![(lock, path)] }),
                 Some(_removed) => {}
                 None if Instant::now() >= until => {
-                    return Err(io::Error::other(format!("another launcher serves this data directory (see {})", path.display())));
+                    return Err(io::Error::other(format!(
+                        "another launcher serves this data directory (see {})",
+                        path.display()
+                    )));
                 }
                 None => std::thread::sleep(Duration::from_millis(5)),
             }

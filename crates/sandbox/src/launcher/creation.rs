@@ -92,7 +92,7 @@ impl Server {
             Ok(ForkResult::Child) => {
                 signals::plain();
                 match alone(ordered) {
-                    Ok(ordered) => create::run(&self.shared, &group, ordered),
+                    Ok(ordered) => create::run(&self.shared, &group, &ordered),
                     Err(_no_such_call) => quit(1),
                 }
             }
@@ -128,7 +128,8 @@ impl Server {
         let freezer = group.freezer();
         let has_freezer = freezer.is_some();
         let fds = [Some(stdout), Some(stderr), freezer.map(OwnedFd::from), stdin].into_iter().flatten().collect();
-        let kind = HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer, pid, deadline: Instant::now() + DEADLINE };
+        let kind =
+            HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer, pid, deadline: Instant::now() + DEADLINE };
         self.helpers.push(Helper { question, report: report.into(), bytes: Vec::new(), kind });
         self.running.insert(spec.id.clone(), Running { id: spec.id.clone(), number: order.number, group, pid: None });
         Ok(())

@@ -96,7 +96,8 @@ impl Server {
     pub(super) fn serve(mut self) -> io::Result<()> {
         loop {
             self.provide_spare();
-            let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            let mut fds =
+                vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(self.helpers.iter().map(|helper| PollFd::new(helper.report.as_fd(), PollFlags::POLLIN)));
             let timeout = match (self.leftovers.is_empty(), self.is_creating()) {
                 (false, _) => PollTimeout::from(20_u8),
@@ -274,8 +275,9 @@ impl Server {
                 self.answer(helper.question, reply, &[])
             }
             HelperKind::Creator { id, fds, freezer, .. } => {
-                let report = serde_json::from_slice(&helper.bytes)
-                    .unwrap_or_else(|_died| Report::NoRoom("the making of a container was killed, for want of memory or time".to_owned()));
+                let report = serde_json::from_slice(&helper.bytes).unwrap_or_else(|_died| {
+                    Report::NoRoom("the making of a container was killed, for want of memory or time".to_owned())
+                });
                 self.created(helper.question, &id, &fds, freezer, report)
             }
         }

@@ -14,11 +14,25 @@ use crate::spec::{CacheName, LayerId};
 
 /// A piece of work.
 pub(super) enum Work {
-    Unpack { layer: LayerId, prefix: String, archive: Option<OwnedFd> },
-    Seal { layer: LayerId, keep: Vec<String> },
-    Pack { layer: LayerId, to: Option<OwnedFd> },
-    Remove { layer: LayerId },
-    RemoveCache { cache: CacheName },
+    Unpack {
+        layer: LayerId,
+        prefix: String,
+        archive: Option<OwnedFd>,
+    },
+    Seal {
+        layer: LayerId,
+        keep: Vec<String>,
+    },
+    Pack {
+        layer: LayerId,
+        to: Option<OwnedFd>,
+    },
+    Remove {
+        layer: LayerId,
+    },
+    RemoveCache {
+        cache: CacheName,
+    },
     /// Look after the rules of others that concern us.
     Maintain(Network),
 }
@@ -28,7 +42,9 @@ pub(super) fn run(places: &Places, work: Work, report: OwnedFd) -> ! {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| perform(places, work)));
     let reply = match outcome.unwrap_or_else(|_panic| Err(io::Error::other("the work on a layer panicked"))) {
         Ok(reply) => reply,
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Reply::Refused(Refusal::NoRoom(format!("the disk is full: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Reply::Refused(Refusal::NoRoom(format!("the disk is full: {error}")))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Reply::Refused(Refusal::Missing(error.to_string())),
         Err(error) => Reply::Refused(Refusal::Failed(error.to_string())),
     };
@@ -106,7 +122,8 @@ fn unpack(places: &Places, layer: &str, prefix: &str, archive: File) -> io::Resu
     DirBuilder::new().recursive(true).mode(0o755).create(&root)?;
     let layers = File::open(places.data.join("layers"))?;
     let inside = plain(prefix)?;
-    let outside = nix::fcntl::open("/", nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+    let outside =
+        nix::fcntl::open("/", nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
     nix::unistd::chroot(&root)?;
     std::env::set_current_dir("/")?;
     let target = Path::new("/").join(&inside);
