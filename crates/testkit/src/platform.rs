@@ -329,6 +329,7 @@ impl Platform {
             left = world::leftovers(&self.data);
         }
         found.append(&mut left);
+        found.extend(self.log().lines().filter(|line| line.contains("panicked at")).map(|line| format!("a panic: {line}")));
         found
     }
 }

@@ -13,7 +13,7 @@ pub fn tag(data_dir: &Path) -> String {
 }
 
 /// Everything that bears the data directory's name or its tag, in words; empty in a clean world.
-pub(crate) fn leftovers(data_dir: &Path) -> Vec<String> {
+pub fn leftovers(data_dir: &Path) -> Vec<String> {
     let tag = tag(data_dir);
     let mut found = processes(data_dir);
     found.extend(mounts(data_dir));

@@ -14,7 +14,7 @@ const KILLS: u32 = 20;
 #[test]
 fn killed_at_any_moment_of_a_deployment() {
     let mut platform = platform();
-    let source = platform.source("shop", &[("app.py", &plain("0"))]);
+    let source = platform.source("shop", &[("app.py", &plain("0")), ("requirements.txt", "six\n")]);
     platform.deploy(&source, &[]);
     fs::write(source.join("app.py"), plain("00")).expect("a file");
     let whole = Instant::now();
@@ -34,6 +34,9 @@ fn killed_at_any_moment_of_a_deployment() {
         }
         let text = format!("text-{kill}");
         fs::write(source.join("app.py"), plain(&text)).expect("a file");
+        // Most find their dependencies built; some are killed while they install them.
+        let requirements = if kill % 5 == 2 { format!("six>=1.{kill}\n") } else { "six\n".to_owned() };
+        fs::write(source.join("requirements.txt"), requirements).expect("a file");
         let before = newest(&platform);
         let mut command = platform.command(&["deploy", source.to_str().expect("a path")]);
         let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the client starts");
@@ -61,6 +64,10 @@ fn killed_at_any_moment_of_a_deployment() {
     fs::write(source.join("app.py"), plain("at last")).expect("a file");
     platform.deploy(&source, &[]);
     assert_eq!(platform.get("shop", "/").text(), "at last");
+    for (directory, what) in [("images/tmp", ""), ("uploads", ".part")] {
+        let left: Vec<_> = fs::read_dir(platform.data().join(directory)).expect("a directory").flatten().map(|it| it.file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(what)), "{directory} holds {left:?}");
+    }
     if let Some(level) = acknowledged {
         assert_eq!(platform.get("shop", "/env").json()["LEVEL"], level);
     }
@@ -71,8 +78,7 @@ fn deployments(platform: &Platform) -> Vec<serde_json::Value> {
 }
 
 fn newest(platform: &Platform) -> u64 {
-    let number = deployments(platform).iter().filter_map(|it| it["deployment"].as_u64()).max().expect("there are some");
-    number
+    deployments(platform).iter().filter_map(|it| it["deployment"].as_u64()).max().expect("there are some")
 }
 
 /// Every deployment has ended, for a reason; the last live one is served; acknowledged settings are there.

@@ -1,11 +1,12 @@
 //! What an app can't do and can't see, through the whole stack.
 
 use std::fs;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use testkit::{Output, Platform, tag};
+use testkit::{Output, Platform, tag, wait_until};
 
 use crate::{plain, platform};
 
@@ -45,6 +46,13 @@ fn an_app_reaches_neither_its_neighbours_nor_the_machine() {
         Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "curl", "-sS", "-m", "3", &format!("http://{mine}:8080/")]),
     );
     assert_ne!(stranger.code, 0, "a stranger on the machine: {}", stranger.stdout);
+    // The address of an app that sleeps leads nowhere: by the default route somebody else could answer for it.
+    platform.cli(&["pause", "mine"]).expect(0);
+    let address = SocketAddr::new(mine.parse().expect("an address"), 8080);
+    wait_until("its network is gone", 5, || Output::from(Command::new("ip").args(["route", "show", &mine])).stdout.is_empty());
+    let began = Instant::now();
+    assert!(TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
+    assert!(began.elapsed() < Duration::from_secs(1), "it was refused at once, not lost: {:?}", began.elapsed());
 }
 
 /// The machine's addresses that are not loopback's, the containers' gateway included.

@@ -5,6 +5,7 @@ mod beside;
 mod broken;
 mod commands;
 mod crash;
+mod deploying;
 mod first;
 mod images;
 mod isolation;
