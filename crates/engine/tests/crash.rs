@@ -21,6 +21,8 @@ use sha2::{Digest, Sha256};
 
 /// Says that this process is to be a platform, and with which data directory.
 const ROLE: &str = "ADAPTABLE_TEST_PLATFORM";
+/// An address and port that a container of the platform is to try.
+const REACH: &str = "ADAPTABLE_TEST_REACH";
 /// A range of user ids that no other test uses.
 const SLOT: u16 = 4242;
 
@@ -48,6 +50,11 @@ fn platform(data: &Path) -> ExitCode {
         }
         if let Some(freezer) = &containers[2].freezer {
             freezer.freeze().expect("frozen");
+        }
+        if let Ok(reach) = std::env::var(REACH) {
+            let words = format!("connect {}", reach.replace(':', " "));
+            let text = subject.run("reach", &words).await;
+            println!("{}", text.trim().replace(' ', "-"));
         }
         println!("{port} {} {}", containers[0].address, containers[1].address);
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -243,6 +250,81 @@ fn a_launcher_keeps_nothing_of_the_platforms_open(data: &Path) {
     stopped_in_order(data);
 }
 
+/// A network namespace that stands for a machine, with a way to this one.
+struct Machine;
+
+impl Machine {
+    const NAME: &str = "adaptable-test";
+    const HERE: &str = "198.18.7.1";
+
+    fn make() -> Self {
+        let made = Self;
+        made.drop_all();
+        run(&["ip", "netns", "add", Self::NAME]);
+        run(&["ip", "link", "add", "adtest0", "type", "veth", "peer", "name", "adtest1", "netns", Self::NAME]);
+        run(&["ip", "address", "add", "198.18.7.1/30", "dev", "adtest0"]);
+        run(&["ip", "link", "set", "adtest0", "up"]);
+        run(&["ip", "-n", Self::NAME, "address", "add", "198.18.7.2/30", "dev", "adtest1"]);
+        run(&["ip", "-n", Self::NAME, "link", "set", "adtest1", "up"]);
+        run(&["ip", "-n", Self::NAME, "link", "set", "lo", "up"]);
+        run(&["ip", "-n", Self::NAME, "route", "add", "default", "via", Self::HERE]);
+        made
+    }
+
+    /// A program that runs on it.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", Self::NAME)).arg(program);
+        command
+    }
+
+    #[expect(clippy::unused_self, reason = "what has been made is removed")]
+    fn drop_all(&self) {
+        let _none = Command::new("ip").args(["netns", "delete", Self::NAME]).stderr(Stdio::null()).status();
+        let _none = Command::new("ip").args(["link", "delete", "adtest0"]).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.drop_all();
+    }
+}
+
+fn run(words: &[&str]) {
+    let status = Command::new(words[0]).args(&words[1..]).status().expect("a program");
+    assert!(status.success(), "{words:?}");
+}
+
+/// As a container engine on the same machine leaves it: what it does not know is not forwarded.
+fn a_forward_policy_of_others_is_no_obstacle(data: &Path) {
+    let machine = Machine::make();
+    let listener = TcpListener::bind((Machine::HERE, 0)).expect("a listener");
+    let address = listener.local_addr().expect("bound").to_string();
+    let program = std::env::current_exe().expect("this program");
+    for policy in ["ACCEPT", "DROP"] {
+        let status = machine.command("iptables").args(["-P", "FORWARD", policy]).status().expect("iptables");
+        assert!(status.success());
+        let mut child = machine
+            .command(program.to_str().expect("text"))
+            .env(ROLE, data)
+            .env(REACH, &address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a platform");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        child.kill().expect("killed");
+        child.wait().expect("waited for");
+        assert_eq!(line, "connect:-ok\n", "with the policy {policy}");
+        let (_stream, from) = listener.accept().expect("connected");
+        assert_eq!(from.ip().to_string(), "198.18.7.2", "nobody outside sees a container's address");
+    }
+    drop(machine);
+    stopped_in_order(data);
+}
+
 fn several_platforms_are_in_nobodys_way(data: &Path) {
     let others: Vec<PathBuf> = (0..3).map(|number| data.join(format!("other{number}"))).collect();
     let platforms: Vec<Platform> = others
@@ -288,6 +370,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_platform_hears_of_its_launchers_end", a_platform_hears_of_its_launchers_end),
     ("a_launcher_keeps_nothing_of_the_platforms_open", a_launcher_keeps_nothing_of_the_platforms_open),
     ("a_platform_sweeps_what_another_left", a_platform_sweeps_what_another_left),
+    ("a_forward_policy_of_others_is_no_obstacle", a_forward_policy_of_others_is_no_obstacle),
     ("several_platforms_are_in_nobodys_way", several_platforms_are_in_nobodys_way),
 ];
 
