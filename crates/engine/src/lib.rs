@@ -19,8 +19,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 pub use sandbox::{
-    CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId,
-    Upper, Usage,
+    CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile,
+    StackId, Upper, Usage,
 };
 
 /// One stream of a container's output.
@@ -125,17 +125,6 @@ impl Container {
 }
 
 const GONE: Exit = Exit { code: None, signal: None, oom_killed: false };
-
-/// What an engine found of itself.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: String,
-    /// What was found.
-    pub found: String,
-    /// What to do, where it is not well.
-    pub problem: Option<String>,
-}
 
 /// Runs containers, and keeps the layers they are made of.
 #[async_trait]

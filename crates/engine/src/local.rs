@@ -317,12 +317,13 @@ impl Engine for LocalEngine {
 
     async fn check(&self) -> Vec<Finding> {
         let running = self.inner.lock().exits.len();
-        let ended = self.inner.lock().ended;
-        vec![Finding {
-            what: "launcher".to_owned(),
-            found: if ended { "it has ended".to_owned() } else { format!("it answers; {running} containers run") },
-            problem: ended.then(|| "start the platform again".to_owned()),
-        }]
+        let asked = self.inner.ask(Request::Check, None, None).await;
+        let (found, problem, more) = match asked {
+            Ok((Reply::Findings(more), _)) => (format!("it answers; {running} containers run"), None, more),
+            Ok((other, _)) => (unexpected(other).to_string(), Some("start the platform again".to_owned()), Vec::new()),
+            Err(error) => (error.to_string(), Some("start the platform again".to_owned()), Vec::new()),
+        };
+        [vec![Finding { what: "launcher".to_owned(), found, problem }], more].concat()
     }
 
     async fn shutdown(&self) {

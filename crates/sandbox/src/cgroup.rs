@@ -9,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::spec::{Limits, Usage};
+use crate::spec::{Finding, Limits, Usage};
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -86,6 +86,37 @@ impl Cgroups {
             }
             let _busy = fs::remove_dir(&top);
         }
+    }
+
+    /// What the machine has of what containers need.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        let layout = if self.pure() { "version 2" } else { "version 1" };
+        let missing: Vec<&str> = ["memory", "cpu", "pids"]
+            .into_iter()
+            .filter(|name| match (&self.v2, self.pure()) {
+                (Some(root), true) => {
+                    let text = fs::read_to_string(root.join(&self.group).join("cgroup.controllers")).unwrap_or_default();
+                    !text.split_whitespace().any(|word| word == *name)
+                }
+                _ => !self.v1.iter().any(|(have, _)| have == name),
+            })
+            .collect();
+        let limits = Finding {
+            what: "control groups".to_owned(),
+            found: if missing.is_empty() {
+                format!("{layout}, with every controller")
+            } else {
+                format!("{layout}, without {}", missing.join(", "))
+            },
+            problem: (!missing.is_empty()).then(|| "enable the missing controllers, or apps run without these limits".to_owned()),
+        };
+        let freezer = self.v2.is_some();
+        let freezer = Finding {
+            what: "freezer".to_owned(),
+            found: if freezer { "of version 2" } else { "none of version 2" }.to_owned(),
+            problem: (!freezer).then(|| "mount cgroup2 at /sys/fs/cgroup/unified, or idle apps can't be frozen".to_owned()),
+        };
+        vec![limits, freezer]
     }
 
     /// Makes a group.

@@ -8,7 +8,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, LayerId, PackedLayer, Usage};
+use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, PackedLayer, Usage};
 
 /// The largest packet; an environment of 1 MB fits.
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
@@ -42,6 +42,8 @@ pub enum Request {
     RemoveCache(CacheName),
     /// Which are there, whole?
     Layers,
+    /// How is the machine?
+    Check,
     /// Look after what others may have changed on this machine: forwarding rules.
     Maintain,
     /// End everything and put the machine back.
@@ -81,6 +83,8 @@ pub enum Reply {
     Has(bool),
     /// Layers.
     Layers(Vec<LayerId>),
+    /// What was found.
+    Findings(Vec<Finding>),
     /// It failed.
     Refused(Refusal),
 }

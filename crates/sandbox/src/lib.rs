@@ -17,6 +17,6 @@ mod spec;
 
 pub use launcher::{Launcher, LauncherConfig, LauncherEnd};
 pub use spec::{
-    CacheName, ContainerId, ContainerSpec, Exit, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile, StackId,
-    Upper, Usage,
+    CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile,
+    StackId, Upper, Usage,
 };

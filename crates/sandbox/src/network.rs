@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sched::{CloneFlags, setns};
 
 use crate::netlink::{Netlink, index};
+use crate::spec::Finding;
 
 /// Addresses in a platform's pool: a /20.
 const POOL: u32 = 4096;
@@ -180,6 +181,29 @@ impl Network {
                 }
             }
         }
+    }
+
+    /// What the machine does with the packets of containers.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        let rules = run("nft", &["list", "table", "inet", &self.table]).is_some();
+        let forwards = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1");
+        let problem = match (rules, forwards) {
+            (true, true) => None,
+            (false, _) => Some("another program has removed the platform's rules: start the platform again".to_owned()),
+            (_, false) => Some("another program has turned forwarding off: set net.ipv4.ip_forward to 1".to_owned()),
+        };
+        let found = format!("containers have addresses of {}/20 and devices {}*", self.pool, self.prefix);
+        let network = Finding { what: "container network".to_owned(), found, problem };
+        let names: Vec<String> = self.resolvers.iter().map(Ipv4Addr::to_string).collect();
+        let resolver = Finding {
+            what: "resolver".to_owned(),
+            found: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+            problem: names.is_empty().then(|| {
+                "name a resolver in /etc/resolv.conf that is no loopback address, or apps and builds can't resolve names"
+                    .to_owned()
+            }),
+        };
+        vec![network, resolver]
     }
 
     /// Removes the rules.

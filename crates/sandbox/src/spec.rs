@@ -257,6 +257,17 @@ pub struct Usage {
     pub cpu_seconds: f64,
 }
 
+/// What was found when the machine was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: String,
+    /// What was found.
+    pub found: String,
+    /// What to do, where it is not well.
+    pub problem: Option<String>,
+}
+
 /// A layer packed as a blob of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedLayer {

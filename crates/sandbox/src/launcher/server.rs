@@ -142,6 +142,11 @@ impl Server {
     fn put_back(&mut self) -> io::Result<()> {
         self.kill_all();
         self.leftovers.extend(self.spare.take().map(|spare| spare.group));
+        if self.stopping.is_none() {
+            // Nobody waits for what is under way. A container whose creator has not reported yet is in no list, but in this
+            // namespace of process ids, like everything here.
+            let _none = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        }
         while waitpid(None, None).is_ok() {}
         for group in self.running.values().map(|running| &running.group).chain(&self.leftovers) {
             // The last processes of a group may be gone only a moment after they were waited for.
@@ -193,6 +198,7 @@ impl Server {
                 self.kill_all();
                 return Ok(());
             }
+            Request::Check => Work::Check { cgroups: self.cgroups.clone(), network: self.shared.network.clone() },
             Request::Maintain => Work::Maintain(self.shared.network.clone()),
             Request::Signal(id, signal) => return self.signal(number, &id, signal),
             Request::Kill(id) => return self.signal(number, &id, Signal::SIGKILL as i32),

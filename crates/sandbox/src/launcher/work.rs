@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::cgroup::Cgroups;
 use crate::channel::{Refusal, Reply};
 use crate::network::Network;
 use crate::pack;
@@ -32,6 +33,11 @@ pub(super) enum Work {
     },
     RemoveCache {
         cache: CacheName,
+    },
+    /// Look at the machine.
+    Check {
+        cgroups: Cgroups,
+        network: Network,
     },
     /// Look after the rules of others that concern us.
     Maintain(Network),
@@ -72,6 +78,7 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
             }
             pack::pack(&root, File::from(to)).map(Reply::Packed)
         }
+        Work::Check { cgroups, network } => Ok(Reply::Findings([cgroups.check(), network.check()].concat())),
         Work::Maintain(network) => {
             network.maintain();
             Ok(Reply::Done)
