@@ -71,6 +71,8 @@ pub(crate) type Mailbox = mpsc::UnboundedSender<Command>;
 struct Running {
     instance: Instance,
     state: InstanceState,
+    /// It gets no requests, because it refused one.
+    refused: bool,
 }
 
 /// The task's state.
@@ -269,7 +271,7 @@ impl Runtime {
             let exit = container.exited().await;
             let _ended = mailbox.send(Command::Exited(id, exit));
         });
-        self.running.push(Running { instance, state: InstanceState::Ready });
+        self.running.push(Running { instance, state: InstanceState::Ready, refused: false });
     }
 
     /// The new revision's instance takes all new requests in one step; the old ones finish theirs.
@@ -324,11 +326,12 @@ impl Runtime {
         drop(self.handle.remove_upstream(id));
         let mut running = self.running.swap_remove(index);
         running.instance.drained().await;
-        if running.state == InstanceState::Draining {
-            return;
-        }
+        // Those that the platform stops are in no list any more: this one ended by itself.
         let how = describe(exit);
         self.log.say(id, &format!("the instance ended: {how}"));
+        if running.state == InstanceState::Draining && !running.refused {
+            return;
+        }
         let failure = Failure::new(FailureKind::Start, "The app stopped unexpectedly", format!("Its process ended ({how})."));
         self.backoff.crashed(Instant::now(), self.ready_since, failure);
         if self.handle.waiting() > 0 {
@@ -341,9 +344,16 @@ impl Runtime {
     fn refused(&mut self, drained: Drained) {
         let id = drained.upstream().id().to_owned();
         let Some(running) = self.running.iter_mut().find(|running| running.instance.id == id) else { return };
-        running.state = InstanceState::Draining;
+        (running.state, running.refused) = (InstanceState::Draining, true);
+        let (container, mailbox) = (Arc::clone(&running.instance.container), self.mailbox.clone());
         self.log.say(&id, "the instance refused a connection and is replaced");
-        self.when_drained(id, Some(drained));
+        tokio::spawn(async move {
+            let _late = time::timeout(DRAIN, drained).await;
+            // Most that refuse are about to end by themselves: then their own end is told, not ours.
+            if time::timeout(TICK, container.exited()).await.is_err() {
+                let _ended = mailbox.send(Command::DrainedOrLate(id));
+            }
+        });
         if self.handle.waiting() > 0 {
             self.wake();
         }
