@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use engine::conformance::{Subject, echo};
 use engine::local::LocalEngine;
-use engine::{Engine, LayerRef, StackId};
+use engine::{Engine, Exit, LayerId, LayerRef, Profile, StackId, Upper};
 use sandbox::{Launcher, LauncherConfig};
 use sha2::{Digest, Sha256};
 
@@ -23,6 +23,8 @@ use sha2::{Digest, Sha256};
 const ROLE: &str = "ADAPTABLE_TEST_PLATFORM";
 /// An address and port that a container of the platform is to try.
 const REACH: &str = "ADAPTABLE_TEST_REACH";
+/// Bytes that a build is to write to the disk.
+const FILL: &str = "ADAPTABLE_TEST_FILL";
 /// A range of user ids that no other test uses.
 const SLOT: u16 = 4242;
 
@@ -55,6 +57,13 @@ fn platform(data: &Path) -> ExitCode {
             let words = format!("connect {}", reach.replace(':', " "));
             let text = subject.run("reach", &words).await;
             println!("{}", text.trim().replace(' ', "-"));
+        }
+        if let Ok(bytes) = std::env::var(FILL) {
+            let mut spec = subject.spec("fill", &format!("fill /file {bytes} , pause 3000"));
+            spec.upper = Upper::Layer(LayerId::parse("filled").expect("a name"));
+            spec.profile = Profile::Build;
+            spec.limits.memory_bytes = 2 << 30;
+            println!("{:?}", subject.create(spec).await.exited().await);
         }
         println!("{port} {} {}", containers[0].address, containers[1].address);
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -272,6 +281,7 @@ impl Machine {
     }
 
     /// A program that runs on it.
+    #[expect(clippy::unused_self, reason = "it must have been made")]
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", Self::NAME)).arg(program);
@@ -325,6 +335,35 @@ fn a_forward_policy_of_others_is_no_obstacle(data: &Path) {
     stopped_in_order(data);
 }
 
+fn a_build_can_not_fill_the_disk(data: &Path) {
+    let disk = data.join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    run(&["mount", "-t", "tmpfs", "-o", "size=600m", "adaptable-test", disk.to_str().expect("text")]);
+    let outcome = std::panic::catch_unwind(|| {
+        let data = &disk.join("data");
+        prepare(data);
+        for (megabytes, exit) in [(100, (Some(0), None)), (500, (None, Some(9)))] {
+            let mut child = Command::new(std::env::current_exe().expect("this program"))
+                .env(ROLE, data)
+                .env(FILL, (megabytes << 20).to_string())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("a platform");
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+            child.kill().expect("killed");
+            child.wait().expect("waited for");
+            let wanted = Exit { code: exit.0, signal: exit.1, oom_killed: false };
+            assert_eq!(line.trim(), format!("{wanted:?}"), "{megabytes} MB");
+            clean(data, true);
+        }
+        stopped_in_order(data);
+    });
+    run(&["umount", "-l", disk.to_str().expect("text")]);
+    assert!(outcome.is_ok());
+}
+
 fn several_platforms_are_in_nobodys_way(data: &Path) {
     let others: Vec<PathBuf> = (0..3).map(|number| data.join(format!("other{number}"))).collect();
     let platforms: Vec<Platform> = others
@@ -371,6 +410,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_launcher_keeps_nothing_of_the_platforms_open", a_launcher_keeps_nothing_of_the_platforms_open),
     ("a_platform_sweeps_what_another_left", a_platform_sweeps_what_another_left),
     ("a_forward_policy_of_others_is_no_obstacle", a_forward_policy_of_others_is_no_obstacle),
+    ("a_build_can_not_fill_the_disk", a_build_can_not_fill_the_disk),
     ("several_platforms_are_in_nobodys_way", several_platforms_are_in_nobodys_way),
 ];
 

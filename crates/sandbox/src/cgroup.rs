@@ -139,7 +139,8 @@ impl Cgroups {
 /// The runtime would look after groups by itself: join them once more, a matter of milliseconds, and at a failure kill whoever is in
 /// them, its caller included. It finds no controller now, and leaves all to us.
 pub(crate) fn hide() -> io::Result<()> {
-    umount2(ROOT, MntFlags::MNT_DETACH)?;
+    // Where nothing is mounted there is nothing to hide.
+    let _no_mount = umount2(ROOT, MntFlags::MNT_DETACH);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
     mount(Some("tmpfs"), ROOT, Some("tmpfs"), flags, Some("size=4k"))?;
     Ok(())

@@ -16,7 +16,7 @@ use crate::cgroup::Group;
 use crate::channel::{PACKET_MAX, Refusal, Reply, send};
 use crate::create::{self, Order, Report};
 use crate::rootfs::quit;
-use crate::spec::{ContainerId, ContainerSpec};
+use crate::spec::{ContainerId, ContainerSpec, Upper};
 
 /// How long a creation may take; it takes milliseconds.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -124,6 +124,7 @@ impl Server {
             creator.group.limit(&spec.limits)?;
             send(creator.orders.as_fd(), order, &fds)?;
         }
+        let on_disk = matches!(spec.upper, Upper::Layer(_));
         let Creator { pid, group, orders: _ } = creator;
         let freezer = group.freezer();
         let has_freezer = freezer.is_some();
@@ -131,7 +132,7 @@ impl Server {
         let kind =
             HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer, pid, deadline: Instant::now() + DEADLINE };
         self.helpers.push(Helper { question, report: report.into(), bytes: Vec::new(), kind });
-        self.running.insert(spec.id.clone(), Running { id: spec.id.clone(), number: order.number, group, pid: None });
+        self.running.insert(spec.id.clone(), Running { id: spec.id.clone(), number: order.number, group, on_disk, pid: None });
         Ok(())
     }
 

@@ -24,11 +24,16 @@ use crate::launcher::work::{self, Work};
 use crate::network::{self, Pool};
 use crate::spec::{ContainerId, Exit};
 
+/// The room on the disk that no container may use up.
+const DISK_RESERVE: u64 = 256 * 1024 * 1024;
+
 /// A container from the request on until nothing of it is left.
 pub(super) struct Running {
     pub(super) id: ContainerId,
     pub(super) number: u32,
     pub(super) group: Group,
+    /// Whether its changes go to the disk.
+    pub(super) on_disk: bool,
     /// Its first process, once it is known.
     pub(super) pid: Option<i32>,
 }
@@ -102,6 +107,7 @@ impl Server {
             let timeout = match (self.leftovers.is_empty(), self.is_creating()) {
                 (false, _) => PollTimeout::from(20_u8),
                 (true, true) => PollTimeout::from(1000_u16),
+                (true, false) if self.running.values().any(|it| it.on_disk) => PollTimeout::from(1000_u16),
                 (true, false) => PollTimeout::NONE,
             };
             match poll(&mut fds, timeout) {
@@ -125,6 +131,7 @@ impl Server {
                 !group.remove()
             });
             self.end_overdue();
+            self.keep_disk();
             if asked {
                 match receive::<Question>(self.socket.as_fd())? {
                     Some((question, fds)) => self.request(question, fds)?,
@@ -171,6 +178,22 @@ impl Server {
             running.group.thaw();
             if let Some(pid) = running.pid {
                 let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Kills what writes to the disk when the disk is about to be full: the platform's own state is on it, too.
+    fn keep_disk(&self) {
+        let mut writers = self.running.values().filter(|it| it.on_disk).peekable();
+        if writers.peek().is_none() {
+            return;
+        }
+        let Ok(disk) = nix::sys::statvfs::statvfs(&self.shared.places.data) else { return };
+        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+        if free < DISK_RESERVE {
+            for running in writers {
+                tracing::warn!(container = %running.id, free, "killed, because the disk is nearly full");
+                running.group.kill();
             }
         }
     }
