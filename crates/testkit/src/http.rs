@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 
 /// How long any read or write may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A TLS connection to the edge, for what is more than a request and its answer.
 pub type Connection = StreamOwned<ClientConnection, TcpStream>;
@@ -68,11 +68,12 @@ pub(crate) fn connect(address: SocketAddr, host: &str, pem: &[u8]) -> io::Result
 
 /// Sends a request whose connection ends after it, and reads the answer.
 pub fn exchange(stream: impl Read + Write, method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    use std::fmt::Write as _;
     let began = Instant::now();
     let mut stream = BufReader::new(stream);
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").expect("a string takes all");
     }
     head.push_str("\r\n");
     stream.get_mut().write_all(head.as_bytes())?;

@@ -19,7 +19,7 @@ use crate::world;
 /// Platforms that run at the same time in one test program: containers share two cores with the tests.
 const AT_ONCE: usize = 2;
 /// How long a platform may take until it answers.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
@@ -77,6 +77,7 @@ pub struct Output {
 impl Output {
     /// Fails unless the command ended with this code.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "often the check is all that is wanted")]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "exit code {} in place of {code}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr);
         self
@@ -265,7 +266,7 @@ impl Platform {
     /// A request to the API through the platform's socket.
     pub fn api(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
         let stream = UnixStream::connect(self.data.join("adaptable.sock"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
         exchange(stream, method, "localhost", &format!("/api/v1{path}"), &headers, body)
     }

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 /// The short name of a data directory, which names of groups, tables and devices hold.
 pub fn tag(data_dir: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    Sha256::digest(data_dir.as_os_str().as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
+    format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
 /// Everything that bears the data directory's name or its tag, in words; empty in a clean world.
