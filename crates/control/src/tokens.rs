@@ -7,6 +7,9 @@ use store::TokenScope;
 use crate::error::{Result, app_not_found};
 use crate::{Control, clock};
 
+/// How exactly a token's last use is known, in milliseconds: not every request is worth a write.
+const USE_NOTED: i64 = 60_000;
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
@@ -51,8 +54,14 @@ impl Control {
     /// Who bears this token.
     pub async fn who(&self, token: Option<String>) -> Result<Who> {
         let Some(token) = token else { return Ok(Who::Nobody) };
-        let scope = self.read(move |tx| tx.token_scope(&token)).await?;
-        Ok(scope.map_or(Who::Nobody, Who::Token))
+        let text = token.clone();
+        let Some((scope, used_at)) = self.read(move |tx| tx.token_scope(&token)).await? else { return Ok(Who::Nobody) };
+        let now = clock::now();
+        if used_at.is_none_or(|used_at| now - used_at > USE_NOTED) {
+            // A full disk must not lock out whoever comes to free it.
+            let _not_noted = self.write(move |tx| tx.use_token(&text, now)).await;
+        }
+        Ok(Who::Token(scope))
     }
 
     /// Makes a token; its text is in this answer and nowhere else.

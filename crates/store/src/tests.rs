@@ -141,8 +141,9 @@ fn a_token_opens_what_it_was_made_for_until_it_is_revoked() {
             let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
             let (id, all) = tx.create_token("ci", None, 1)?;
             let (_, one) = tx.create_token("ci", Some(app.id), 1)?;
-            assert_eq!(tx.token_scope(&all)?, Some(TokenScope::Platform));
-            assert_eq!(tx.token_scope(&one)?, Some(TokenScope::App(name("a"))));
+            assert_eq!(tx.token_scope(&all)?, Some((TokenScope::Platform, None)));
+            tx.use_token(&one, 7)?;
+            assert_eq!(tx.token_scope(&one)?, Some((TokenScope::App(name("a")), Some(7))));
             assert_eq!(tx.token_scope("adpt_0")?, None);
             assert!(tx.delete_token(id)?);
             assert_eq!(tx.token_scope(&all)?, None);

@@ -59,24 +59,31 @@ impl Tx<'_> {
         Ok((self.db.last_insert_rowid(), text))
     }
 
-    /// What the token opens; `None` where it is unknown. Looked up by its hash, so no comparison leaks its text.
-    pub fn token_scope(&self, text: &str) -> Result<Option<TokenScope>, StoreError> {
+    /// What the token opens, and when it was last used; `None` where it is unknown. Looked up by its hash, so no comparison leaks
+    /// its text.
+    pub fn token_scope(&self, text: &str) -> Result<Option<(TokenScope, Option<i64>)>, StoreError> {
         let found = self
             .db
             .query_row(
-                "select token.app is null, app.name from token left join app on app.id = token.app where hash = ?",
+                "select token.app is null, app.name, used_at from token left join app on app.id = token.app where hash = ?",
                 [hash(text)],
-                |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?)),
+                |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?)),
             )
             .optional()?;
         match found {
             None => Ok(None),
-            Some((true, _)) => Ok(Some(TokenScope::Platform)),
-            Some((false, name)) => {
+            Some((true, _, used_at)) => Ok(Some((TokenScope::Platform, used_at))),
+            Some((false, name, used_at)) => {
                 let name = name.unwrap_or_default();
-                Ok(Some(TokenScope::App(word("app.name", &name, |text| AppName::parse(text).ok())?)))
+                Ok(Some((TokenScope::App(word("app.name", &name, |text| AppName::parse(text).ok())?), used_at)))
             }
         }
+    }
+
+    /// Notes that a token was used.
+    pub fn use_token(&self, text: &str, now: i64) -> Result<(), StoreError> {
+        self.db.execute("update token set used_at = ? where hash = ?", params![now, hash(text)])?;
+        Ok(())
     }
 
     /// Every token, oldest first.
