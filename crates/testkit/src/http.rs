@@ -67,7 +67,14 @@ pub(crate) fn connect(address: SocketAddr, host: &str, pem: &[u8]) -> io::Result
 }
 
 /// Sends a request whose connection ends after it, and reads the answer.
-pub fn exchange(stream: impl Read + Write, method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+pub fn exchange(
+    stream: impl Read + Write,
+    method: &str,
+    host: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     use std::fmt::Write as _;
     let began = Instant::now();
     let mut stream = BufReader::new(stream);

@@ -79,14 +79,19 @@ impl Output {
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "often the check is all that is wanted")]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "exit code {} in place of {code}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "exit code {} in place of {code}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        );
         self
     }
 
     /// The one document on standard output.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not one document ({error}):\n{}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not one document ({error}):\n{}\n{}", self.stdout, self.stderr))
     }
 }
 
@@ -118,7 +123,8 @@ impl Platform {
 
     fn make(program: &str, options: Options, permit: Option<Permit>) -> Self {
         // Layers and images lie there: a memory file system would be counted twice.
-        let directory = tempfile::Builder::new().prefix("adaptable-e2e-").tempdir_in("/var/tmp").expect("a directory of one's own");
+        let directory =
+            tempfile::Builder::new().prefix("adaptable-e2e-").tempdir_in("/var/tmp").expect("a directory of one's own");
         // The platform gives up root and must still get to its data.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("our own directory");
         let data = directory.path().join("data");
@@ -338,7 +344,11 @@ impl Platform {
 impl Drop for Platform {
     fn drop(&mut self) {
         let already = std::thread::panicking();
-        let found = if already { std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stop())).unwrap_or_default() } else { self.stop() };
+        let found = if already {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stop())).unwrap_or_default()
+        } else {
+            self.stop()
+        };
         if already {
             eprintln_log(&self.log(), &found);
         } else {

@@ -23,7 +23,10 @@ pub fn leftovers(data_dir: &Path) -> Vec<String> {
     found.extend(lines_of("nft", &["list", "tables"]).into_iter().filter(|line| line.contains(&table)));
     let device = format!("ad{}-", &tag[..4]);
     found.extend(
-        lines_of("ip", &["-o", "link"]).into_iter().filter(|line| line.contains(&format!(" {device}"))).map(|line| format!("device {line}")),
+        lines_of("ip", &["-o", "link"])
+            .into_iter()
+            .filter(|line| line.contains(&format!(" {device}")))
+            .map(|line| format!("device {line}")),
     );
     for program in ["iptables", "iptables-legacy"] {
         found.extend(lines_of(program, &["-w", "2", "-S"]).into_iter().filter(|line| line.contains(&device)));
@@ -54,7 +57,8 @@ fn mounts(data_dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for (pid, path) in numbered() {
         let table = fs::read_to_string(path.join("mountinfo")).unwrap_or_default();
-        found.extend(table.lines().filter(|line| line.contains(&name)).map(|line| format!("mount seen by process {pid}: {line}")));
+        found
+            .extend(table.lines().filter(|line| line.contains(&name)).map(|line| format!("mount seen by process {pid}: {line}")));
     }
     found
 }

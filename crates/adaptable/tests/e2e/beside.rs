@@ -30,7 +30,16 @@ fn two_platforms_side_by_side() {
 fn a_second_platform_for_the_same_data_says_so() {
     let platform = platform();
     let data = platform.data().to_str().expect("a path");
-    let second = Output::from(&mut platform.bare_command(&["serve", "--data-dir", data, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"])).expect(1);
+    let second = Output::from(&mut platform.bare_command(&[
+        "serve",
+        "--data-dir",
+        data,
+        "--http",
+        "127.0.0.1:0",
+        "--https",
+        "127.0.0.1:0",
+    ]))
+    .expect(1);
     let words = format!("another platform (process {}) uses the data directory", platform.pid());
     assert!(second.stderr.contains(&words), "{words:?} is not in {}", second.stderr);
     assert_eq!(platform.cli(&["apps", "--json"]).expect(0).json(), serde_json::json!([]));

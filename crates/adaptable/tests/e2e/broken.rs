@@ -35,15 +35,21 @@ fn broken_apps_fail_with_one_clear_line() {
     let flask_only = ("requirements.txt", "flask\ngunicorn\n");
     let hello = "from flask import Flask\n\napp = Flask(__name__)\n";
 
-    let syntax = refused(&platform, "syntax", &[("app.py", "from flask import Flask\n\napp = Flask(__name__)\n\ndef hello(:\n    pass\n"), flask_only]);
+    let syntax = refused(
+        &platform,
+        "syntax",
+        &[("app.py", "from flask import Flask\n\napp = Flask(__name__)\n\ndef hello(:\n    pass\n"), flask_only],
+    );
     says(&syntax, &["syntax error", "app.py:5"]);
     let missing = refused(&platform, "missing", &[("app.py", &format!("import yaml\n{hello}")), flask_only]);
     says(&missing, &["The module `yaml` is not installed"]);
-    let exits = refused(&platform, "exits", &[("app.py", &format!("import sys\n{hello}sys.exit('no configuration')\n")), flask_only]);
+    let exits =
+        refused(&platform, "exits", &[("app.py", &format!("import sys\n{hello}sys.exit('no configuration')\n")), flask_only]);
     says(&exits, &["before", "answer"]);
     let plainly = refused(&platform, "plainly", &[("app.py", "import sys\nprint('bye')\nsys.exit(4)\n")]);
     says(&plainly, &["the app ended", "exit code 4"]);
-    let unknown = refused(&platform, "unknown", &[("app.py", hello), ("requirements.txt", "flask\nadaptable-no-such-distribution\n")]);
+    let unknown =
+        refused(&platform, "unknown", &[("app.py", hello), ("requirements.txt", "flask\nadaptable-no-such-distribution\n")]);
     says(&unknown, &["requirements.txt", "There is no package `adaptable-no-such-distribution`"]);
     let nothing = refused(&platform, "nothing", &[("notes.txt", "hi\n")]);
     says(&nothing, &["No app was recognised"]);
@@ -52,7 +58,10 @@ fn broken_apps_fail_with_one_clear_line() {
 
     let help = platform.cli(&["deployments", "shop", "--json"]).expect(0).json();
     for deployment in help.as_array().expect("a list").iter().filter(|it| it["state"] == "failed") {
-        assert!(deployment["error"]["help"].as_str().is_some_and(|help| !help.is_empty()), "every failure says what to do: {deployment}");
+        assert!(
+            deployment["error"]["help"].as_str().is_some_and(|help| !help.is_empty()),
+            "every failure says what to do: {deployment}"
+        );
     }
 }
 
@@ -104,7 +113,8 @@ fn a_hostile_tree_is_refused_at_the_door() {
     // The command line's own way: links that lead out are refused, too, or left out, but never followed.
     let output = platform.try_deploy(&directory, &["--app", "evil"]);
     if output.code == 0 {
-        let leaked = platform.request("GET", "evil", "/file?path=/app/absolute", &[], b"").map(|answer| answer.text()).unwrap_or_default();
+        let leaked =
+            platform.request("GET", "evil", "/file?path=/app/absolute", &[], b"").map(|answer| answer.text()).unwrap_or_default();
         let host = fs::read_to_string("/etc/passwd").expect("the machine's own");
         assert_ne!(leaked, host);
     }

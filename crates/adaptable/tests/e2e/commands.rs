@@ -43,7 +43,8 @@ fn variables_settings_scale_and_rollback() {
     assert_eq!(old["revision"], 1);
     assert_eq!(variables(&platform)["LEVEL"], "1", "the variables of the old revision are back");
     let revisions = platform.cli(&["revisions", "shop", "--json"]).expect(0).json();
-    let serving: Vec<_> = revisions.as_array().expect("a list").iter().filter(|it| it["serving"] == true).map(|it| &it["revision"]).collect();
+    let serving: Vec<_> =
+        revisions.as_array().expect("a list").iter().filter(|it| it["serving"] == true).map(|it| &it["revision"]).collect();
     assert_eq!(serving, [1]);
 
     let scaled = platform.cli(&["scale", "shop", "--memory", "512", "--concurrency", "7", "--json"]).expect(0).json();
@@ -98,7 +99,10 @@ fn pause_resume_logs_and_delete() {
     assert!(instance["cpu_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{status}");
     let apps = platform.cli(&["apps", "--json"]).expect(0).json();
     let url = format!("https://shop.localhost:{}", platform.https().port());
-    assert_eq!(apps, json!([{"app": "shop", "url": url, "state": "live", "revision": 1, "template": apps[0]["template"], "database": "none"}]));
+    assert_eq!(
+        apps,
+        json!([{"app": "shop", "url": url, "state": "live", "revision": 1, "template": apps[0]["template"], "database": "none"}])
+    );
 
     platform.cli(&["delete", "shop"]).expect(2);
     platform.cli(&["delete", "shop", "--yes"]).expect(0);
@@ -107,7 +111,8 @@ fn pause_resume_logs_and_delete() {
     assert!(platform.connect("shop").is_err(), "no certificate for an app that is gone");
     let left = || {
         let layers = fs::read_dir(platform.data().join("layers")).expect("the layers").flatten().count();
-        let logs = fs::read_dir(platform.data().join("logs")).expect("the logs").flatten().map(|it| it.path()).filter(|it| it.is_dir());
+        let logs =
+            fs::read_dir(platform.data().join("logs")).expect("the logs").flatten().map(|it| it.path()).filter(|it| it.is_dir());
         (layers, logs.flat_map(|it| fs::read_dir(it).into_iter().flatten().flatten()).count())
     };
     wait_until("its layers and logs are gone", 20, || left() == (0, 0));
@@ -120,7 +125,10 @@ fn logs(platform: &Platform) {
     platform.get("shop", "/print?text=first-line");
     let find = |arguments: &[&str], text: &str| -> Option<Value> {
         let output = platform.cli(&[&["logs", "shop", "--json"], arguments].concat()).expect(0).stdout;
-        output.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line")).find(|line| line["line"] == text)
+        output
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("an object a line"))
+            .find(|line| line["line"] == text)
     };
     wait_until("the lines are kept", 5, || find(&[], "err-first-line").is_some());
     let line = find(&[], "first-line").expect("kept");
@@ -133,7 +141,8 @@ fn logs(platform: &Platform) {
     let deployment = platform.cli(&["logs", "shop", "--deployment", "1"]).expect(0).stdout;
     assert!(deployment.contains("start command"), "{deployment}");
 
-    let mut follower = platform.command(&["logs", "shop", "--follow", "--lines", "0"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut follower =
+        platform.command(&["logs", "shop", "--follow", "--lines", "0"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let stdout = BufReader::new(follower.stdout.take().expect("piped"));
     let (sender, lines) = std::sync::mpsc::channel();
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{Output, Platform};
 
-use crate::{plain, platform};
+use crate::{plain, platform, tell};
 
 const KILLS: u32 = 20;
 
@@ -42,30 +42,39 @@ fn killed_at_any_moment_of_a_deployment() {
         let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the client starts");
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Spread over the whole deployment, and a little beyond.
-        let share = (f64::from(kill - 1) + f64::from(u32::try_from(seed >> 33).expect("31 bits")) / f64::from(u32::MAX / 2)) / f64::from(KILLS);
+        let share = (f64::from(kill - 1) + f64::from(u32::try_from(seed >> 33).expect("31 bits")) / f64::from(u32::MAX / 2))
+            / f64::from(KILLS);
         std::thread::sleep(Duration::from_secs_f64(whole * 1.2 * share));
         platform.kill9();
         platform.restart();
         let output = client.wait_with_output().expect("the client ends");
         let deployments = deployments(&platform);
-        if let Some(number) = deployments.iter().filter_map(|it| it["deployment"].as_u64()).max().filter(|number| *number > before) {
+        if let Some(number) =
+            deployments.iter().filter_map(|it| it["deployment"].as_u64()).max().filter(|number| *number > before)
+        {
             texts.insert(number, text);
             let document = deployments.iter().find(|it| it["deployment"] == number).expect("it is listed");
             let live = document["state"] == "live";
-            assert_eq!(output.status.code(), Some(i32::from(!live)), "the client tells the end: {document}\n{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(
+                output.status.code(),
+                Some(i32::from(!live)),
+                "the client tells the end: {document}\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             if live { finished += 1 } else { interrupted += 1 }
         } else {
             assert!(!output.status.success(), "nothing was accepted, so nothing succeeded");
         }
         check(&platform, &deployments, &texts, acknowledged.as_deref());
     }
-    println!("{interrupted} deployments interrupted, {finished} finished before the kill, whole deployment {whole:.2} s");
+    tell(&format!("{interrupted} deployments interrupted, {finished} finished before the kill, whole deployment {whole:.2} s"));
     assert!(interrupted >= 5, "the kills missed the deployments: only {interrupted} of {KILLS} were interrupted");
     fs::write(source.join("app.py"), plain("at last")).expect("a file");
     platform.deploy(&source, &[]);
     assert_eq!(platform.get("shop", "/").text(), "at last");
     for (directory, what) in [("images/tmp", ""), ("uploads", ".part")] {
-        let left: Vec<_> = fs::read_dir(platform.data().join(directory)).expect("a directory").flatten().map(|it| it.file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(platform.data().join(directory)).expect("a directory").flatten().map(|it| it.file_name()).collect();
         assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(what)), "{directory} holds {left:?}");
     }
     if let Some(level) = acknowledged {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use testkit::{Output, exchange};
 
-use crate::{flask, platform};
+use crate::{flask, platform, tell};
 
 const GUIDE: &str = "gunicorn --bind=0.0.0.0:$PORT --threads=4 myapp:start_app()";
 
@@ -34,6 +34,7 @@ fn the_guides_app_answers_over_https() {
     assert_eq!((first["status"].as_u64(), first["answer"].as_str()), (Some(200), Some("Hello World!")));
     let (cold, warm) = (first["cold_seconds"].as_f64().expect("a time"), first["warm_seconds"].as_f64().expect("a time"));
     assert!(cold > warm && warm > 0.0, "cold {cold}, warm {warm}");
+    tell(&format!("cold request {cold:.3} s, warm request {:.1} ms", warm * 1000.0));
 
     let answer = platform.get("hello", "/");
     assert_eq!((answer.status, answer.text().as_str()), (200, "Hello World!"));
@@ -66,7 +67,14 @@ fn the_edge_speaks_as_browsers_expect(platform: &testkit::Platform) {
     let insist = |accept: &str| {
         let output = Output::from(
             Command::new("curl")
-                .args(["-sS", "--insecure", "--resolve", &format!("nobody.localhost:{port}:127.0.0.1"), "-H", &format!("Accept: {accept}")])
+                .args([
+                    "-sS",
+                    "--insecure",
+                    "--resolve",
+                    &format!("nobody.localhost:{port}:127.0.0.1"),
+                    "-H",
+                    &format!("Accept: {accept}"),
+                ])
                 .args(["-w", "\n%{http_code} %{content_type}", &format!("https://nobody.localhost:{port}/")]),
         );
         output.expect(0).stdout

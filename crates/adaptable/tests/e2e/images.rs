@@ -24,7 +24,8 @@ fn images_are_readable_by_others_and_collected_by_reference() {
     assert_eq!(revisions.len(), 10, "the last ten are kept");
     assert_eq!(revisions[0]["revision"], 13);
 
-    let index: Value = serde_json::from_slice(&fs::read(platform.data().join("images/index.json")).expect("the index")).expect("JSON");
+    let index: Value =
+        serde_json::from_slice(&fs::read(platform.data().join("images/index.json")).expect("the index")).expect("JSON");
     let manifests = index["manifests"].as_array().expect("a list");
     for revision in revisions {
         assert!(manifests.iter().any(|it| it["digest"] == revision["image"]), "the image of {revision} is not in {index}");
@@ -39,7 +40,13 @@ fn images_are_readable_by_others_and_collected_by_reference() {
     // The whole image, every blob's digest checked.
     let name = manifests.last().expect("some")["annotations"]["org.opencontainers.image.ref.name"].as_str().expect("a name");
     let from = format!("oci:{}:{name}", platform.data().join("images").display());
-    Output::from(Command::new("skopeo").args(["copy", "--quiet", &from, &format!("dir:{}", platform.scratch().join("copy").display())])).expect(0);
+    Output::from(Command::new("skopeo").args([
+        "copy",
+        "--quiet",
+        &from,
+        &format!("dir:{}", platform.scratch().join("copy").display()),
+    ]))
+    .expect(0);
 
     // A kept revision still works.
     platform.cli(&["rollback", "shop", "--to", "4"]).expect(0);
@@ -49,5 +56,7 @@ fn images_are_readable_by_others_and_collected_by_reference() {
 }
 
 fn layers(platform: &Platform) -> usize {
-    fs::read_dir(platform.data().join("layers")).map(|entries| entries.flatten().filter(|it| it.path().join("fs").is_dir()).count()).unwrap_or(usize::MAX)
+    fs::read_dir(platform.data().join("layers"))
+        .map(|entries| entries.flatten().filter(|it| it.path().join("fs").is_dir()).count())
+        .unwrap_or(usize::MAX)
 }

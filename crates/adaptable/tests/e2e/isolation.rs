@@ -42,9 +42,16 @@ fn an_app_reaches_neither_its_neighbours_nor_the_machine() {
         assert!(!connects(&platform, "127.0.0.1", port), "port {port} of the machine");
     }
     // Nor does anybody else on the machine reach the app but through the edge.
-    let stranger = Output::from(
-        Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "curl", "-sS", "-m", "3", &format!("http://{mine}:8080/")]),
-    );
+    let stranger = Output::from(Command::new("setpriv").args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "curl",
+        "-sS",
+        "-m",
+        "3",
+        &format!("http://{mine}:8080/"),
+    ]));
     assert_ne!(stranger.code, 0, "a stranger on the machine: {}", stranger.stdout);
     // The address of an app that sleeps leads nowhere: by the default route somebody else could answer for it.
     platform.cli(&["pause", "mine"]).expect(0);

@@ -36,7 +36,9 @@ fn a_push_deploys_while_the_pusher_watches() {
     assert_eq!(platform.cli(&["apps", "--json"]).expect(0).json(), serde_json::json!([]));
 
     let first = git(&platform, &repository, &["push", &remote(&token), "main"]).expect(0);
-    for part in ["remote: deployment 1 of pushed", "remote: plan", "remote: start: done", "remote: live: https://pushed.localhost:"] {
+    for part in
+        ["remote: deployment 1 of pushed", "remote: plan", "remote: start: done", "remote: live: https://pushed.localhost:"]
+    {
         assert!(first.stderr.contains(part), "{part:?} is not in {}", first.stderr);
     }
     assert_eq!(platform.get("pushed", "/").text(), "one");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{flask, platform, plain, step};
+use crate::{flask, plain, platform, step};
 
 #[test]
 fn the_guides_start_command_works_as_it_stands() {
@@ -14,7 +14,10 @@ fn the_guides_start_command_works_as_it_stands() {
     fs::write(source.join("Procfile"), "web: false\n").expect("a file");
     platform.deploy(
         &source,
-        &["--start-command", "mkdir -p /tmp/x && echo \"started on $PORT\" && exec gunicorn --bind=\"0.0.0.0:$PORT\" 'myapp:start_app()'"],
+        &[
+            "--start-command",
+            "mkdir -p /tmp/x && echo \"started on $PORT\" && exec gunicorn --bind=\"0.0.0.0:$PORT\" 'myapp:start_app()'",
+        ],
     );
     assert_eq!(platform.get("guide", "/").text(), "guide");
     let log = platform.cli(&["logs", "guide"]).expect(0).stdout;
@@ -29,13 +32,21 @@ fn a_procfile_says_what_runs_and_what_is_released() {
     let first = platform.deploy(&source, &["--env", "GREETING=hi"]);
     assert_eq!(step(&first, "release"), Some("done"), "{first}");
     let log = platform.cli(&["logs", "rel", "--deployment", "1"]).expect(0).stdout;
-    assert_eq!(log.lines().filter(|line| line.ends_with(" released-hi")).count(), 1, "released once, with the app's variables: {log}");
+    assert_eq!(
+        log.lines().filter(|line| line.ends_with(" released-hi")).count(),
+        1,
+        "released once, with the app's variables: {log}"
+    );
     assert_eq!(platform.get("rel", "/env").json()["LEVEL"], "2");
 
     fs::write(source.join("app.py"), plain("two")).expect("a file");
     fs::write(source.join("Procfile"), procfile("echo no-migration && exit 7")).expect("a file");
     let failed = platform.try_deploy(&source, &[]).expect(1).json();
-    assert_eq!((failed["state"].as_str(), failed["error"]["code"].as_str()), (Some("failed"), Some("release_failed")), "{failed}");
+    assert_eq!(
+        (failed["state"].as_str(), failed["error"]["code"].as_str()),
+        (Some("failed"), Some("release_failed")),
+        "{failed}"
+    );
     assert!(failed["error"]["message"].as_str().is_some_and(|text| text.contains("exit code 7")), "{failed}");
     let log = platform.cli(&["logs", "rel", "--deployment", "2"]).expect(0).stdout;
     assert!(log.contains("no-migration"), "{log}");

@@ -95,7 +95,10 @@ fn websocket(platform: &testkit::Platform) {
 fn events(platform: &testkit::Platform) {
     let mut stream = BufReader::new(platform.connect("live").expect("a connection"));
     let host = format!("live.localhost:{}", platform.https().port());
-    stream.get_mut().write_all(format!("GET /events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).expect("written");
+    stream
+        .get_mut()
+        .write_all(format!("GET /events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .expect("written");
     let mut times = Vec::new();
     let mut line = String::new();
     while times.len() < 3 {
@@ -115,7 +118,12 @@ fn the_edge_tells_who_asks_and_drops_what_visitors_claim() {
     let platform = platform();
     let source = platform.source("shop", &[("app.py", &plain("shop"))]);
     platform.deploy(&source, &[]);
-    let claims = [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "gopher"), ("X-Forwarded-Host", "evil.example"), ("X-Mine", "kept")];
+    let claims = [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "gopher"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("X-Mine", "kept"),
+    ];
     let seen = platform.request("GET", "shop", "/headers", &claims, b"").expect("an answer").json();
     let authority = format!("shop.localhost:{}", platform.https().port());
     assert_eq!(seen["x-forwarded-for"], "127.0.0.1", "{seen}");
