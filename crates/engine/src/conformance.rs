@@ -136,6 +136,8 @@ cases![
     a_name_is_free_again_after_the_end,
     a_name_in_use_is_refused,
     many_at_once,
+    an_abandoned_creation_leaves_nothing,
+    a_storm_passes,
     a_frozen_container_waits_and_goes_on,
     a_frozen_container_can_be_stopped,
     a_layer_from_unpacking_to_removal,
@@ -281,6 +283,61 @@ async fn many_at_once(it: Subject) {
     assert_eq!(addresses.len(), 20, "each has an address of its own");
     for container in containers {
         it.engine.stop(&container.id, Duration::ZERO).await.expect("stopped");
+    }
+}
+
+async fn an_abandoned_creation_leaves_nothing(it: Subject) {
+    let mut specs = Vec::new();
+    for number in 0..12_u64 {
+        let spec = it.spec("abandoned", "listen 8080");
+        if let Ok(container) = timeout(Duration::from_millis(number * 4), it.engine.create(spec.clone())).await {
+            let container = container.expect("a container");
+            it.engine.stop(&container.id, Duration::ZERO).await.expect("stopped");
+        }
+        specs.push(spec);
+    }
+    // The names come free, which they do not while a container bears them.
+    for spec in specs {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match it.engine.create(spec.clone()).await {
+                Ok(container) => break it.engine.stop(&container.id, Duration::ZERO).await.expect("stopped"),
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Starts, ends and stops of all kinds at the same time.
+async fn a_storm_passes(it: Subject) {
+    let tasks: Vec<_> = (0..60_u64)
+        .map(|number| {
+            let it = it.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(number * 7 % 100)).await;
+                let words = match number % 5 {
+                    0 => "exit 0",
+                    1 => "print a b , pause 20",
+                    2 => "ignore-term , listen 8080",
+                    3 => "on-term , listen 8080",
+                    _ => "listen 8080",
+                };
+                let mut container = it.start("storm", words).await;
+                sleep(Duration::from_millis(number * 13 % 40)).await;
+                if let (Some(freezer), true) = (&container.freezer, number % 3 == 0) {
+                    // One that has ended has nothing left to freeze.
+                    let _ended = freezer.freeze();
+                }
+                it.engine.stop(&container.id, Duration::from_millis(number % 4 * 50)).await.expect("stopped");
+                timeout(PATIENCE, container.exited()).await.expect("it ends");
+                output(&mut container).await;
+                assert!(matches!(it.engine.usage(&container.id).await, Err(EngineError::Missing(_))), "nothing is left");
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no case failed");
     }
 }
 
