@@ -31,6 +31,8 @@ macro_rules! tests {
 
 tests![
     output_and_exit_codes_come_through,
+    a_program_finds_what_it_finds_elsewhere,
+    ipv6_leads_nowhere,
     it_answers_at_its_address_and_a_stop_ends_it,
     root_inside_is_nobody_outside,
     an_app_has_no_capability_and_can_gain_none,
@@ -115,6 +117,29 @@ async fn output_and_exit_codes_come_through(world: &World) {
         Err(error) => assert!(error.to_string().contains("/no/such/program"), "{error}"),
         Ok(container) => assert_ne!(container.exited().await.code, Some(0)),
     }
+}
+
+async fn a_program_finds_what_it_finds_elsewhere(world: &World) {
+    let (_, text) = world.run(world.sh("reopen", "echo a > /dev/stdout; echo b > /dev/stderr; echo c > /proc/self/fd/1")).await;
+    assert_eq!(text, "a\nc\nb\n");
+    let (exit, text) = world.run(world.sh("devices", "head -c 8 /dev/urandom > /dev/shm/x && cat /dev/shm/x > /dev/null && test -p /dev/fd/1 && touch /tmp/x /var/tmp/x && mktemp && tty")).await;
+    assert!(exit.code == Some(1) && text.contains("not a tty"), "{exit:?} {text}");
+    // SIGPIPE is not ignored, no signal is blocked.
+    let (_, text) = world.run(world.sh("signals", "grep -E '^Sig(Blk|Ign)' /proc/self/status")).await;
+    let masks: Vec<u64> = text.lines().filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok()).collect();
+    assert!(masks.len() == 2 && masks[0] == 0 && masks[1] & (1 << 12) == 0, "{text}");
+    let (_, text) = world.run(world.sh("names", "hostname; getent hosts names | cut -d' ' -f1; getent hosts localhost | wc -l; pwd; echo $HOME; ls /proc/self/fd | wc -w")).await;
+    assert_eq!(text, "names\n127.0.1.1\n1\n/\n/root\n4\n");
+    // A privileged port, and ICMP need no capability either.
+    let listen = "import socket; socket.create_server(('0.0.0.0', 80)); print('listens')";
+    let (_, text) = world.run(world.spec("port", &["python3", "-c", listen])).await;
+    assert_eq!(text, "listens\n");
+}
+
+async fn ipv6_leads_nowhere(world: &World) {
+    let probe = "import socket\nfor line in open('/proc/net/if_inet6'): print(line.split()[-1], line.split()[0][-4:])\ns=socket.socket(socket.AF_INET6); s.settimeout(1)\ntry:\n  s.connect(('fe80::1', 22, 0, socket.if_nametoindex('eth0'))); print('reached')\nexcept OSError as e: print('not', e.errno)";
+    let (_, text) = world.run(world.spec("six", &["python3", "-c", probe])).await;
+    assert!(text.starts_with("lo 0001\nnot "), "{text}");
 }
 
 async fn it_answers_at_its_address_and_a_stop_ends_it(world: &World) {

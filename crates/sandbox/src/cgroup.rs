@@ -116,7 +116,7 @@ impl Cgroups {
             found: if freezer { "of version 2" } else { "none of version 2" }.to_owned(),
             problem: (!freezer).then(|| "mount cgroup2 at /sys/fs/cgroup/unified, or idle apps can't be frozen".to_owned()),
         };
-        vec![limits, freezer]
+        vec![limits, freezer, user_namespaces()]
     }
 
     /// Makes a group.
@@ -131,6 +131,16 @@ impl Cgroups {
         // One that was there before may be frozen, and would stop whoever enters it.
         group.thaw();
         Ok(group)
+    }
+}
+
+fn user_namespaces() -> Finding {
+    let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    Finding {
+        what: "user namespaces".to_owned(),
+        found: most.map_or("not supported by this kernel".to_owned(), |most| format!("up to {most}")),
+        problem: (most.unwrap_or(0) == 0)
+            .then(|| "set user.max_user_namespaces to 10000 or more: every container needs one".to_owned()),
     }
 }
 

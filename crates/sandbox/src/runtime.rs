@@ -74,6 +74,8 @@ pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs) -> Value {
                 { "type": "RLIMIT_NOFILE", "soft": files, "hard": files },
                 { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }
             ],
+            // When the whole machine lacks memory, an app ends before the platform that could start it again.
+            "oomScoreAdj": 300,
             "noNewPrivileges": true
         },
         "mounts": mounts(rootfs),
