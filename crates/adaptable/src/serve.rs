@@ -106,6 +106,8 @@ async fn platform(
     let authority = authority::load(data, &domain, &sealer)?;
     let store = Store::open(&database, sealer)?;
     let (engine, launcher_gone) = LocalEngine::start(launcher)?;
+    // Its first answer says that it is prepared; what it fails at is a failed start, not a platform that ends later.
+    engine.layers().await.context("start the launcher; its own log lines stand above")?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let builder = build::Builder::open(data, Arc::clone(&engine), stacks, host)?;
     let control_config = Config {
