@@ -33,10 +33,16 @@ pub fn plan_error(error: &PlanError) -> Explanation {
         PlanError::NoStart { looked_at, nearest } => no_start(looked_at, nearest.as_deref()),
         PlanError::PythonUnavailable { asked, origin, available } => {
             let have = available.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let asked = asked.trim_start_matches("python-").trim_start_matches("Python ");
+            let older = if asked == "3.9" || asked.starts_with("3.9.") {
+                " Or have Python 3.9 made on the platform's machine: `sudo adaptable stack bullseye`."
+            } else {
+                ""
+            };
             Explanation::new(
-                format!("Python {} is not available", asked.trim_start_matches("python-").trim_start_matches("Python ")),
+                format!("Python {asked} is not available"),
                 format!("It is asked for {origin}. Available here: {}.", if have.is_empty() { "none" } else { &have }),
-                "Ask for one of those (3.11 stands for all of 3.11.x), or remove the request to get 3.11.",
+                format!("Ask for one of those (3.11 stands for all of 3.11.x), or remove the request to get 3.11.{older}"),
             )
         }
         PlanError::PythonMalformed { text, origin } => Explanation::new(

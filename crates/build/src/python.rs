@@ -1,5 +1,6 @@
 //! Python: which version, which dependencies, which system libraries.
 
+pub(crate) mod companions;
 pub(crate) mod conda;
 pub(crate) mod drop;
 pub(crate) mod environment;

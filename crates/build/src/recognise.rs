@@ -9,7 +9,7 @@ use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
 use crate::python::pyproject::Pyproject;
 use crate::python::requirements::{Project, Wanted, child, in_app, parent};
-use crate::python::{imports, pins, standard, system, version};
+use crate::python::{companions, imports, pins, standard, system, version};
 use crate::text;
 use crate::tree::{READ_LIMIT, SourceTree};
 
@@ -65,6 +65,11 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
+    if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
+        let (bounds, remarks) = companions::of(&wanted.reqs);
+        wanted.constraints.extend(bounds);
+        notes.extend(remarks);
+    }
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {

@@ -165,6 +165,13 @@ fn program(log: &str) -> Option<Explanation> {
         .trim_end_matches(": No such file or directory")
         .trim_end_matches(": command not found");
     let name = name.rsplit(": ").next().unwrap_or(name);
+    if name.contains('/') {
+        return Some(Explanation::new(
+            format!("The program `{name}` was not found"),
+            "The start command names this file, but the source that was deployed has no such file.",
+            "Dependencies lie in an environment of their own, which is on the PATH: name programs such as `python` and `gunicorn` without a directory.",
+        ));
+    }
     Some(Explanation::new(
         format!("The program `{name}` was not found"),
         "The start command names it, but nothing installed it.",
@@ -203,6 +210,14 @@ fn import_name(log: &str) -> Option<Explanation> {
     let line = last(log, "ImportError: cannot import name")?;
     let name = quoted(line)?;
     let from = line.split("from ").nth(1).and_then(quoted).unwrap_or("a module");
+    let pythons_own = line.contains("/usr/lib/python3");
+    if pythons_own {
+        return Some(Explanation::new(
+            format!("`{name}` is no longer in Python's own module `{from}`"),
+            "The package that imports it was made for an older Python.",
+            "Use a newer release of that package (the traceback in the log names its file), or ask for an older Python in a file .python-version.",
+        ));
+    }
     Some(Explanation::new(
         format!("`{name}` is not in `{from}`"),
         line.to_owned(),

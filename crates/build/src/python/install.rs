@@ -8,6 +8,7 @@ use crate::text::has_extension;
 use crate::tree::SourceTree;
 
 use super::manifest::Manifest;
+use super::requirement::Req;
 use super::requirements::{Project, Wanted, child, in_app, parent};
 
 /// From this release on setuptools has no `pkg_resources`, which setup scripts and older packages import.
@@ -87,7 +88,9 @@ impl Install<'_> {
         }
         push(out, "constraints.txt", &constraints);
         let mut build = Vec::new();
-        if !self.local_builds_want_newer_setuptools() {
+        // Psycopg's C extension names the very release it is built with.
+        let exact = |req: &Req| req.name == "psycopg-c" || req.name == "psycopg" && req.extras.iter().any(|extra| extra == "c");
+        if !self.local_builds_want_newer_setuptools() && !self.wanted.reqs.iter().any(exact) {
             build.push(SETUPTOOLS.to_owned());
         }
         if self.wanted.reqs.iter().any(|req| req.name == "pyyaml" && req.is_below("6.0.1")) {

@@ -7,7 +7,7 @@ use super::version::DEFAULT;
 
 /// Compiled packages whose releases below a version neither have wheels for, nor build on, a newer Python:
 /// name, first release that is fine, newest Python for those below.
-const OLD: [(&str, &str, PyVersion); 53] = [
+const OLD: [(&str, &str, PyVersion); 54] = [
     ("numpy", "1.23.2", PyVersion::new(3, 10)),
     ("numpy", "1.21.3", PyVersion::new(3, 9)),
     ("pandas", "1.5.0", PyVersion::new(3, 10)),
@@ -50,6 +50,8 @@ const OLD: [(&str, &str, PyVersion); 53] = [
     ("flask", "0.12.3", PyVersion::new(3, 9)),
     ("django", "2.2", PyVersion::new(3, 9)),
     ("tornado", "4.5", PyVersion::new(3, 9)),
+    // Its threads: it imports names that Python moved.
+    ("gunicorn", "20.0", PyVersion::new(3, 9)),
     ("cchardet", "2.1.8", PyVersion::new(3, 10)),
     ("pyyaml", "5.1", PyVersion::new(3, 9)),
     ("cffi", "1.15.1", PyVersion::new(3, 10)),
@@ -100,7 +102,7 @@ pub(crate) fn at_least(reqs: &[Req]) -> Option<(PyVersion, String)> {
 
 /// Releases that stand in for pins which can neither be had nor built for the default Python: name, first release that is
 /// fine, and what is installed in its place. Only the nearest that behave alike, never the newest.
-const STAND_INS: [(&str, &str, &str); 33] = [
+const STAND_INS: [(&str, &str, &str); 34] = [
     ("aiohttp", "3.8.3", ">=3.8.6,<3.9"),
     ("asyncpg", "0.27", ">=0.27,<0.30"),
     ("cffi", "1.15.1", ">=1.15.1,<2"),
@@ -108,6 +110,7 @@ const STAND_INS: [(&str, &str, &str); 33] = [
     ("gevent", "22.10", ">=22.10.2,<24"),
     ("greenlet", "1.1.3.post0", ">=2.0.2,<4"),
     ("grpcio", "1.49.1", ">=1.51.3,<2"),
+    ("gunicorn", "20.0", ">=20.1,<21"),
     ("h5py", "3.8", ">=3.8,<4"),
     ("jinja2", "2.10.1", ">=2.11.3,<3"),
     ("lxml", "4.9.2", ">=4.9.3,<6"),

@@ -180,11 +180,26 @@ const RENAMED: [(&str, &str); 9] = [
     ("libsqlcipher0", "libsqlcipher1"),
 ];
 
+/// The same for the release with an older Python.
+const RENAMED_OLDER: [(&str, &str); 7] = [
+    ("libgdal32", "libgdal28"),
+    ("libhdf5-103-1", "libhdf5-103"),
+    ("libicu72", "libicu67"),
+    ("libldap-2.5-0", "libldap-2.4-2"),
+    ("libldap-dev", "libldap2-dev"),
+    ("libtiff6", "libtiff5"),
+    ("libwebp7", "libwebp6"),
+];
+
 /// What the requirements and the Aptfile need of the system, in the release that has this Python.
 pub(crate) fn packages(reqs: &[Req], aptfile: &[DebianPackage], python: PyVersion) -> SystemPackages {
-    let newer = python >= PyVersion::new(3, 12);
+    let names: &[(&str, &str)] = match python {
+        _ if python >= PyVersion::new(3, 12) => &RENAMED,
+        _ if python < PyVersion::new(3, 11) => &RENAMED_OLDER,
+        _ => &[],
+    };
     let package = |name: &&str| {
-        let renamed = RENAMED.iter().find(|(old, _)| newer && old == name).map_or(*name, |(_, new)| new);
+        let renamed = names.iter().find(|(usual, _)| usual == name).map_or(*name, |(_, here)| here);
         DebianPackage::parse(renamed).expect("the rules hold valid names")
     };
     let mut build = BTreeSet::new();

@@ -130,7 +130,13 @@ pub(crate) fn python_files(tree: &dyn SourceTree) -> Vec<String> {
 }
 
 fn is_hidden(path: &str) -> bool {
-    path.split('/').any(|part| part.starts_with('.') || matches!(part, "venv" | "env" | "virtualenv" | "Lib" | "lib64"))
+    let mut parts = path.split('/');
+    // A copy of Bottle that lies beside the app that uses it.
+    parts.clone().next_back() == Some("bottle.py")
+        || parts.any(|part| {
+            part.starts_with('.')
+                || matches!(part, "venv" | "env" | "virtualenv" | "Lib" | "lib64" | "site-packages" | "dist-packages" | "node_modules")
+        })
 }
 
 /// Whether a path lies in a directory of tests, examples and the like, or is a test itself.

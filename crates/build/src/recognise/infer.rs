@@ -107,7 +107,7 @@ impl Context<'_> {
     fn blocks_on_import(&self, entry: &Entry) -> bool {
         // Flask's own `run` is told to do nothing.
         if matches!(entry.kind, Kind::Flask | Kind::Dash) {
-            return self.calls_at_import(entry, &["serve", "serve_forever"]);
+            return self.calls_at_import(entry, &["serve", "serve_forever", "server"]);
         }
         self.calls_at_import(entry, &["run", "serve", "run_app", "serve_forever"])
     }

@@ -229,3 +229,25 @@ fn modules_are_found_from_everywhere_unless_they_hide_pythons_own() {
     let hiding = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask"), ("types.py", "")]);
     assert_eq!(hiding.env.get("PYTHONPATH"), None);
 }
+
+#[test]
+fn old_pins_keep_their_companions() {
+    let old = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask==1.1.2\nwerkzeug==1.0.1\n")]);
+    let bounds: Vec<&str> = generated(&old, "constraints.txt").lines().collect();
+    assert_eq!(bounds, ["itsdangerous<2.1", "jinja2<3.1", "markupsafe<2.1", "setuptools<81"]);
+    assert!(old.notes.iter().any(|note| note.contains("flask==1.1.2") && note.contains("jinja2<3.1")), "{:?}", old.notes);
+    let project = plan_of(&[
+        ("app.py", FLASK),
+        ("pyproject.toml", "[tool.poetry]\nname='x'\nversion='1'\n[tool.poetry.dependencies]\npython='^3.8'\nflask='^1.1'\n"),
+    ]);
+    assert!(generated(&project, "constraints.txt").contains("jinja2<3.1"));
+    let strict = plan_of(&[("app.py", FLASK), ("requirements.txt", "--require-hashes\nflask==1.1.2 --hash=sha256:aa\n")]);
+    assert!(!generated(&strict, "constraints.txt").contains("jinja2"));
+}
+
+#[test]
+fn libraries_are_named_as_their_release_names_them() {
+    let old = plan_of(&[("app.py", FLASK), (".python-version", "3.9"), ("requirements.txt", "flask\npillow==8.3.1\n")]);
+    let names: Vec<&str> = old.system.run.iter().map(|package| package.as_str()).collect();
+    assert!(names.contains(&"libwebp6") && names.contains(&"libtiff5") && !names.contains(&"libwebp7"), "{names:?}");
+}

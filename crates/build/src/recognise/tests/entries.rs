@@ -411,3 +411,27 @@ fn a_flask_app_that_runs_itself_when_imported() {
     let waitress = "from flask import Flask\nfrom waitress import serve\napp = Flask(__name__)\nserve(app, port=80)\n";
     check("flask\nwaitress", &[("app.py", waitress)], "python app.py");
 }
+
+#[test]
+fn copies_of_other_peoples_code_are_no_entries() {
+    let bottle = "import sys\ndef run(app=None):\n    import tornado.web\n    tornado.httpserver.HTTPServer(app).listen(80)\nif __name__ == '__main__':\n    run()\n";
+    assert_eq!(
+        line(&[("web/site.py", FLASK), ("web/vendor/bottle.py", bottle), ("requirements.txt", "flask\ntornado\n")]),
+        format!("{GUNICORN} web.site:app"),
+    );
+    assert_eq!(
+        line(&[
+            ("my_env/lib/python3.9/site-packages/flask/app.py", FLASK),
+            ("my_env/lib/python3.9/site-packages/wsgi.py", FLASK),
+            ("web/deep/down/page.py", FLASK),
+            ("requirements.txt", "flask\n"),
+        ]),
+        format!("{GUNICORN} web.deep.down.page:app"),
+    );
+}
+
+#[test]
+fn an_import_that_serves_is_run_as_a_program() {
+    let source = "from flask import Flask\nimport eventlet\nfrom eventlet import wsgi\napp = Flask(__name__)\nwsgi.server(eventlet.listen(('', 5000)), app)\n";
+    assert_eq!(line(&[("main.py", source), ("requirements.txt", "flask\neventlet\n")]), "python main.py");
+}
