@@ -14,6 +14,26 @@ use super::requirements::{Project, Wanted, child, in_app, parent};
 /// From this release on setuptools has no `pkg_resources`, which setup scripts and older packages import.
 const SETUPTOOLS: &str = "setuptools<81";
 
+/// Packages that setuptools before 58 makes fit for Python 3 while it builds them, and the release from which on that is not needed.
+const CONVERTED: [(&str, Option<&str>); 16] = [
+    ("anyjson", None),
+    ("beautifulsoup4", Some("4.4")),
+    ("bunch", None),
+    ("celery", Some("3.1")),
+    ("demjson", None),
+    ("feedparser", Some("6.0")),
+    ("flask-mongoengine", Some("0.9")),
+    ("jsmin", Some("3.0")),
+    ("kombu", Some("3.0")),
+    ("mongoengine", Some("0.19")),
+    ("pystache", Some("0.6")),
+    ("rdflib", Some("5.0")),
+    ("sqlalchemy", Some("0.9")),
+    ("suds-jurko", None),
+    ("unicodecsv", Some("0.10")),
+    ("xlwt", Some("1.0")),
+];
+
 /// All that the steps depend on.
 pub(crate) struct Install<'a> {
     pub(crate) tree: &'a dyn SourceTree,
@@ -90,7 +110,12 @@ impl Install<'_> {
         let mut build = Vec::new();
         // Psycopg's C extension names the very release it is built with.
         let exact = |req: &Req| req.name == "psycopg-c" || req.name == "psycopg" && req.extras.iter().any(|extra| extra == "c");
-        if !self.local_builds_want_newer_setuptools() && !self.wanted.reqs.iter().any(exact) {
+        let converted = self.wanted.reqs.iter().any(|req| {
+            CONVERTED.iter().any(|(name, bound)| *name == req.name && bound.is_none_or(|bound| req.is_below(bound)))
+        });
+        if converted && self.python < PyVersion::new(3, 12) {
+            build.push("setuptools<58".to_owned());
+        } else if !self.local_builds_want_newer_setuptools() && !self.wanted.reqs.iter().any(exact) {
             build.push(SETUPTOOLS.to_owned());
         }
         if self.wanted.reqs.iter().any(|req| req.name == "pyyaml" && req.is_below("6.0.1")) {

@@ -7,7 +7,7 @@ use super::version::DEFAULT;
 
 /// Compiled packages whose releases below a version neither have wheels for, nor build on, a newer Python:
 /// name, first release that is fine, newest Python for those below.
-const OLD: [(&str, &str, PyVersion); 54] = [
+const OLD: [(&str, &str, PyVersion); 56] = [
     ("numpy", "1.23.2", PyVersion::new(3, 10)),
     ("numpy", "1.21.3", PyVersion::new(3, 9)),
     ("pandas", "1.5.0", PyVersion::new(3, 10)),
@@ -61,6 +61,8 @@ const OLD: [(&str, &str, PyVersion); 54] = [
     ("opencv-python", "4.5.4", PyVersion::new(3, 9)),
     ("opencv-python-headless", "4.5.4", PyVersion::new(3, 9)),
     ("pillow", "9.3", PyVersion::new(3, 10)),
+    ("psycopg2", "2.8", PyVersion::new(3, 7)),
+    ("psycopg2-binary", "2.8", PyVersion::new(3, 7)),
     ("psycopg2-binary", "2.9.5", PyVersion::new(3, 10)),
     ("ujson", "5.5", PyVersion::new(3, 10)),
 ];
@@ -102,7 +104,7 @@ pub(crate) fn at_least(reqs: &[Req]) -> Option<(PyVersion, String)> {
 
 /// Releases that stand in for pins which can neither be had nor built for the default Python: name, first release that is
 /// fine, and what is installed in its place. Only the nearest that behave alike, never the newest.
-const STAND_INS: [(&str, &str, &str); 34] = [
+const STAND_INS: [(&str, &str, &str); 35] = [
     ("aiohttp", "3.8.3", ">=3.8.6,<3.9"),
     ("asyncpg", "0.27", ">=0.27,<0.30"),
     ("cffi", "1.15.1", ">=1.15.1,<2"),
@@ -124,6 +126,7 @@ const STAND_INS: [(&str, &str, &str); 34] = [
     ("orjson", "3.8.0", ">=3.8.3,<4"),
     ("pandas", "1.5.0", ">=1.5.3,<2"),
     ("pillow", "9.3", ">=9.5,<10"),
+    ("psycopg2", "2.8", ">=2.9.5,<3"),
     ("psycopg2-binary", "2.9.5", ">=2.9.5,<3"),
     ("pyarrow", "10.0.1", ">=10.0.1,<15"),
     ("scikit-learn", "1.1.3", ">=1.2.2,<1.4"),

@@ -144,6 +144,11 @@ pub(crate) fn choose(wishes: &Wishes, available: &[PyVersion]) -> Result<(Python
             Some(_) => return Err(unavailable(written.text.trim(), &written.origin)),
         }
     }
+    let allowed = |version: PyVersion| wishes.ranges.iter().all(|range| range.allows(version));
+    let limits = |version: PyVersion| {
+        wishes.at_most.as_ref().is_none_or(|(limit, _)| version <= *limit)
+            && wishes.at_least.as_ref().is_none_or(|(limit, _)| version >= *limit)
+    };
     if let Some(soft) = &wishes.soft
         && let Some(Ask::Exact(version)) = read(soft)?
     {
@@ -151,12 +156,11 @@ pub(crate) fn choose(wishes: &Wishes, available: &[PyVersion]) -> Result<(Python
             return Ok((choice(version, soft.origin.clone()), notes));
         }
         notes.push(format!("Python {version} ({}) is not available; another one is used", soft.origin));
+        let next = available.iter().find(|have| **have > version && allowed(**have) && limits(**have));
+        if let Some(next) = next {
+            return Ok((choice(*next, format!("the next after the {version} {}", soft.origin)), notes));
+        }
     }
-    let allowed = |version: PyVersion| wishes.ranges.iter().all(|range| range.allows(version));
-    let limits = |version: PyVersion| {
-        wishes.at_most.as_ref().is_none_or(|(limit, _)| version <= *limit)
-            && wishes.at_least.as_ref().is_none_or(|(limit, _)| version >= *limit)
-    };
     if let Some(version) = best(&available, |version| allowed(version) && limits(version)) {
         return Ok((choice(version, why(version, wishes)), notes));
     }

@@ -251,3 +251,26 @@ fn libraries_are_named_as_their_release_names_them() {
     let names: Vec<&str> = old.system.run.iter().map(|package| package.as_str()).collect();
     assert!(names.contains(&"libwebp6") && names.contains(&"libtiff5") && !names.contains(&"libwebp7"), "{names:?}");
 }
+
+#[test]
+fn builds_get_the_setuptools_they_were_made_with() {
+    let build = |text: &str| {
+        let plan = plan_of(&[("app.py", FLASK), (".python-version", "3.11"), ("requirements.txt", text)]);
+        generated(&plan, "build-constraints.txt").to_owned()
+    };
+    assert_eq!(build("flask\n"), "setuptools<81\n");
+    assert_eq!(build("flask\njsmin==2.2.1\n"), "setuptools<58\n");
+    assert_eq!(build("flask\njsmin\n"), "setuptools<81\n");
+    assert_eq!(build("flask\npsycopg[c]\n"), "");
+}
+
+#[test]
+fn a_version_that_is_only_preferred_has_a_successor() {
+    let python = |version: &str| {
+        let pipfile = format!("[packages]\nflask = \"*\"\n[requires]\npython_version = \"{version}\"\n");
+        plan_of(&[("app.py", FLASK), ("Pipfile", &pipfile)]).python.version
+    };
+    assert_eq!(python("3.8"), PyVersion::new(3, 9));
+    assert_eq!(python("3.11"), PyVersion::new(3, 11));
+    assert_eq!(python("3.12"), PyVersion::new(3, 13));
+}
