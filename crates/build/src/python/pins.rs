@@ -7,7 +7,7 @@ use super::version::DEFAULT;
 
 /// Compiled packages whose releases below a version neither have wheels for, nor build on, a newer Python:
 /// name, first release that is fine, newest Python for those below.
-const OLD: [(&str, &str, PyVersion); 56] = [
+const OLD: [(&str, &str, PyVersion); 57] = [
     ("numpy", "1.23.2", PyVersion::new(3, 10)),
     ("numpy", "1.21.3", PyVersion::new(3, 9)),
     ("pandas", "1.5.0", PyVersion::new(3, 10)),
@@ -47,7 +47,8 @@ const OLD: [(&str, &str, PyVersion); 56] = [
     ("aioredis", "2.0.2", PyVersion::new(3, 10)),
     ("markupsafe", "1.1.0", PyVersion::new(3, 9)),
     ("jinja2", "2.10.1", PyVersion::new(3, 9)),
-    ("flask", "0.12.3", PyVersion::new(3, 9)),
+    ("flask", "1.0.3", PyVersion::new(3, 9)),
+    ("werkzeug", "0.15", PyVersion::new(3, 9)),
     ("django", "2.2", PyVersion::new(3, 9)),
     ("tornado", "4.5", PyVersion::new(3, 9)),
     // Its threads: it imports names that Python moved.
@@ -104,10 +105,11 @@ pub(crate) fn at_least(reqs: &[Req]) -> Option<(PyVersion, String)> {
 
 /// Releases that stand in for pins which can neither be had nor built for the default Python: name, first release that is
 /// fine, and what is installed in its place. Only the nearest that behave alike, never the newest.
-const STAND_INS: [(&str, &str, &str); 35] = [
+const STAND_INS: [(&str, &str, &str); 37] = [
     ("aiohttp", "3.8.3", ">=3.8.6,<3.9"),
     ("asyncpg", "0.27", ">=0.27,<0.30"),
     ("cffi", "1.15.1", ">=1.15.1,<2"),
+    ("flask", "1.0.3", ">=1.0.4,<1.1"),
     ("frozenlist", "1.3.1", ">=1.3.3,<2"),
     ("gevent", "22.10", ">=22.10.2,<24"),
     ("greenlet", "1.1.3.post0", ">=2.0.2,<4"),
@@ -138,6 +140,7 @@ const STAND_INS: [(&str, &str, &str); 35] = [
     ("typed-ast", "1.5.5", ">=1.5.5"),
     ("ujson", "5.5", ">=5.5,<6"),
     ("uvloop", "0.17", ">=0.17,<1"),
+    ("werkzeug", "0.15", ">=0.16.1,<1"),
     ("wrapt", "1.14.0", ">=1.14.1,<2"),
     ("yarl", "1.8.1", ">=1.8.2,<2"),
 ];
@@ -177,13 +180,13 @@ mod tests {
         let mut reqs = [
             req("numpy==1.19.5"),
             req("numpy==1.24.0"),
-            req("flask==1.0"),
+            req("flask==1.1"),
             req("pandas[x]==1.2 ; python_version >= '3'"),
             req("lxml>=4"),
         ];
         let notes = stand_in(&mut reqs);
         let lines: Vec<&str> = reqs.iter().map(|req| req.line.as_str()).collect();
-        assert_eq!(lines[..3], ["numpy>=1.23.5,<2", "numpy==1.24.0", "flask==1.0"]);
+        assert_eq!(lines[..3], ["numpy>=1.23.5,<2", "numpy==1.24.0", "flask==1.1"]);
         assert!(lines[3].starts_with("pandas[x]>=1.5.3,<2 ;"), "{}", lines[3]);
         assert_eq!(lines[4], "lxml>=4");
         assert_eq!(notes.len(), 2);

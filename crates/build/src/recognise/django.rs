@@ -71,7 +71,26 @@ fn project(modules: &Modules<'_>, manage: &str, wants_asgi: bool) -> Option<Proj
                 .to_owned(),
         );
     }
+    if refuses_other_hosts(&text) {
+        notes.push(
+            "ALLOWED_HOSTS lists hosts by name: add the name in this app's address, or Django answers 400 to every visitor".to_owned(),
+        );
+    }
     Some(Project { dir, target, asgi: is_asgi, settings, needs_settings, collects_static, notes })
+}
+
+/// Whether the settings, as they are written, let in none but some hosts that can't include this app's.
+fn refuses_other_hosts(settings: &str) -> bool {
+    let value = settings.lines().rev().find_map(|line| {
+        let value = line.strip_prefix("ALLOWED_HOSTS")?.trim_start().strip_prefix('=')?;
+        Some(value.split('#').next().unwrap_or_default().trim())
+    });
+    let Some(list) = value.and_then(|value| value.strip_prefix('[')?.strip_suffix(']')) else { return false };
+    let debugs = settings.lines().any(|line| line.starts_with("DEBUG") && !line.contains("False"));
+    let open = list.contains('*') || list.contains("localhost'") || list.contains("localhost\"") || list.contains('(');
+    let changed = ["ALLOWED_HOSTS +=", "ALLOWED_HOSTS.", "django_heroku", "import *"].iter().any(|sign| settings.contains(sign));
+    // While it debugs, an empty list lets in this machine's own names.
+    !open && !changed && !(list.trim().is_empty() && debugs)
 }
 
 /// The `wsgi.py` or `asgi.py` of a project, and the application's name in it.
@@ -130,4 +149,31 @@ fn settings_text(modules: &Modules<'_>, dir: &str, settings: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_shut_out_visitors_are_seen() {
+        for shut in [
+            "ALLOWED_HOSTS = ['blog.example.com', '127.0.0.1']\nDEBUG = True\n",
+            "DEBUG = False\nALLOWED_HOSTS = []  # later\n",
+            "ALLOWED_HOSTS=[\"a.example\"]\n",
+        ] {
+            assert!(refuses_other_hosts(shut), "{shut}");
+        }
+        for open in [
+            "DEBUG = True\nALLOWED_HOSTS = []\n",
+            "ALLOWED_HOSTS = ['*']\n",
+            "ALLOWED_HOSTS = ['.localhost']\n",
+            "ALLOWED_HOSTS = os.environ['HOSTS'].split(',')\n",
+            "ALLOWED_HOSTS = [os.getenv('HOST')]\n",
+            "ALLOWED_HOSTS = ['a.example']\nimport django_heroku\ndjango_heroku.settings(locals())\n",
+            "SECRET_KEY = 'x'\n",
+        ] {
+            assert!(!refuses_other_hosts(open), "{open}");
+        }
+    }
 }
