@@ -65,11 +65,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
-    if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
-        let (bounds, remarks) = companions::of(&wanted.reqs);
-        wanted.constraints.extend(bounds);
-        notes.extend(remarks);
-    }
+    keep_companions(&mut wanted, locked, &mut notes);
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {
@@ -99,7 +95,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         aptfile.extend(system::aptfile(tree, &child(&base, "Aptfile"))?);
     }
     let mut env = chosen.env.clone();
-    if let Some(path) = python_path(tree, &base) {
+    if let Some(path) = python_path(tree, &base, &wanted.projects) {
         env.insert("PYTHONPATH".to_owned(), path);
     }
     Ok(Plan {
@@ -113,6 +109,16 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         env,
         notes,
     })
+}
+
+/// Constrains what old pins depend on to releases that suit them.
+fn keep_companions(wanted: &mut Wanted, locked: bool, notes: &mut Vec<String>) {
+    // With a lock or hashes everything is named already.
+    if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
+        let (bounds, remarks) = companions::of(&wanted.reqs);
+        wanted.constraints.extend(bounds);
+        notes.extend(remarks);
+    }
 }
 
 /// The directory whose manifest counts: the root, or where the likeliest entry lies.
@@ -228,7 +234,7 @@ fn itself(manifest: &Manifest, survey: &Survey, chosen: &Chosen, own_commands: &
 
 /// Where Python looks for the app's modules, whoever starts it. A tree whose own files would hide modules of Python's library
 /// is left to what its start command does.
-fn python_path(tree: &dyn SourceTree, base: &str) -> Option<String> {
+fn python_path(tree: &dyn SourceTree, base: &str, projects: &[Project]) -> Option<String> {
     let hides = |dir: &str| {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         tree.entries().iter().filter_map(|entry| entry.path.strip_prefix(&prefix)).any(|inner| match inner.split_once('/') {
@@ -240,6 +246,13 @@ fn python_path(tree: &dyn SourceTree, base: &str) -> Option<String> {
     let mut dirs = vec![base.to_owned()];
     if tree.has_dir(&src) && !tree.has(&child(&src, "__init__.py")) {
         dirs.push(src);
+    }
+    // A project's directory that has its package's name would else be taken for the package.
+    for project in projects.iter().filter(|project| !project.dir.is_empty()) {
+        let name = project.dir.rsplit('/').next().unwrap_or_default();
+        if tree.has(&child(&project.dir, &format!("{name}/__init__.py"))) {
+            dirs.push(project.dir.clone());
+        }
     }
     dirs.retain(|dir| !hides(dir));
     (!dirs.is_empty()).then(|| dirs.iter().map(|dir| in_app(dir)).collect::<Vec<_>>().join(":"))

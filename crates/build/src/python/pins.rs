@@ -105,7 +105,7 @@ pub(crate) fn at_least(reqs: &[Req]) -> Option<(PyVersion, String)> {
 
 /// Releases that stand in for pins which can neither be had nor built for the default Python: name, first release that is
 /// fine, and what is installed in its place. Only the nearest that behave alike, never the newest.
-const STAND_INS: [(&str, &str, &str); 37] = [
+const STAND_INS: [(&str, &str, &str); 41] = [
     ("aiohttp", "3.8.3", ">=3.8.6,<3.9"),
     ("asyncpg", "0.27", ">=0.27,<0.30"),
     ("cffi", "1.15.1", ">=1.15.1,<2"),
@@ -117,6 +117,9 @@ const STAND_INS: [(&str, &str, &str); 37] = [
     ("gunicorn", "20.0", ">=20.1,<21"),
     ("h5py", "3.8", ">=3.8,<4"),
     ("jinja2", "2.10.1", ">=2.11.3,<3"),
+    // What the stand-ins of others need.
+    ("joblib", "1.1.1", ">=1.1.1,<2"),
+    ("kiwisolver", "1.4.4", ">=1.4.4,<2"),
     ("lxml", "4.9.2", ">=4.9.3,<6"),
     ("markupsafe", "1.1.0", ">=1.1.1,<2.1"),
     ("matplotlib", "3.6.0", ">=3.6.3,<3.9"),
@@ -131,6 +134,8 @@ const STAND_INS: [(&str, &str, &str); 37] = [
     ("psycopg2", "2.8", ">=2.9.5,<3"),
     ("psycopg2-binary", "2.9.5", ">=2.9.5,<3"),
     ("pyarrow", "10.0.1", ">=10.0.1,<15"),
+    ("python-dateutil", "2.8.1", ">=2.8.1,<3"),
+    ("pytz", "2020.1", ">=2020.1"),
     ("scikit-learn", "1.1.3", ">=1.2.2,<1.4"),
     ("scipy", "1.9.2", ">=1.9.3,<1.12"),
     ("shapely", "1.8.5", ">=1.8.5.post1,<2"),

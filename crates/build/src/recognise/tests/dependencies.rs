@@ -248,7 +248,7 @@ fn old_pins_keep_their_companions() {
 #[test]
 fn libraries_are_named_as_their_release_names_them() {
     let old = plan_of(&[("app.py", FLASK), (".python-version", "3.9"), ("requirements.txt", "flask\npillow==8.3.1\n")]);
-    let names: Vec<&str> = old.system.run.iter().map(|package| package.as_str()).collect();
+    let names: Vec<&str> = old.system.run.iter().map(crate::plan::DebianPackage::as_str).collect();
     assert!(names.contains(&"libwebp6") && names.contains(&"libtiff5") && !names.contains(&"libwebp7"), "{names:?}");
 }
 
@@ -273,4 +273,15 @@ fn a_version_that_is_only_preferred_has_a_successor() {
     assert_eq!(python("3.8"), PyVersion::new(3, 9));
     assert_eq!(python("3.11"), PyVersion::new(3, 11));
     assert_eq!(python("3.12"), PyVersion::new(3, 13));
+}
+
+#[test]
+fn a_project_in_a_directory_of_its_packages_name_is_found() {
+    let plan = plan_of(&[
+        ("app.py", FLASK),
+        ("requirements.txt", "flask\n-e ./helper\n"),
+        ("helper/setup.py", "from setuptools import setup\nsetup(name='helper')\n"),
+        ("helper/helper/__init__.py", ""),
+    ]);
+    assert_eq!(plan.env["PYTHONPATH"], "/app:/app/helper");
 }
