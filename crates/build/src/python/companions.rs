@@ -19,7 +19,7 @@ enum Of {
 use Of::{Any, Below};
 
 /// A distribution, its releases, and what its dependencies have to be.
-const RULES: [(&str, Of, &[&str]); 71] = [
+const RULES: [(&str, Of, &[&str]); 72] = [
     ("flask", Below("1.0"), &["werkzeug<1"]),
     ("flask", Below("2.0"), &["werkzeug<2.1", "jinja2<3.1", "itsdangerous<2.1", "markupsafe<2.1"]),
     ("flask", Below("2.3"), &["werkzeug<3"]),
@@ -89,6 +89,7 @@ const RULES: [(&str, Of, &[&str]); 71] = [
     ("gradio", Below("3.40"), &["pydantic<2", "httpx<0.28"]),
     ("gradio", Below("4.0"), &["httpx<0.28"]),
     ("starlette", Below("0.20"), &["jinja2<3.1"]),
+    ("uvicorn", Below("0.15"), &["uvloop<0.22"]),
     ("fastapi-users", Below("10"), &["pyjwt<2.9"]),
     ("djangorestframework-simplejwt", Below("5.2"), &["pyjwt<2.4"]),
 ];
