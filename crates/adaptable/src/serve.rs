@@ -41,7 +41,8 @@ pub(crate) fn run(config: &ServeConfig) -> Result<(), ErrorBody> {
             .help("try again with sudo; the platform gives root up once it has started"));
     }
     start_log();
-    serve(config).map_err(|error| ErrorBody::new(ErrorCode::Client, format!("{error:#}")).help("`adaptable doctor` checks this machine"))
+    serve(config)
+        .map_err(|error| ErrorBody::new(ErrorCode::Client, format!("{error:#}")).help("`adaptable doctor` checks this machine"))
 }
 
 fn start_log() {

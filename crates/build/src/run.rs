@@ -52,14 +52,7 @@ pub struct BuildLimits {
 
 impl Default for BuildLimits {
     fn default() -> Self {
-        Self {
-            memory: 2 << 30,
-            time: Duration::from_mins(15),
-            cpu_weight: 20,
-            pids: 1024,
-            at_once: 2,
-            min_free: 1 << 30,
-        }
+        Self { memory: 2 << 30, time: Duration::from_mins(15), cpu_weight: 20, pids: 1024, at_once: 2, min_free: 1 << 30 }
     }
 }
 
@@ -239,7 +232,15 @@ struct Part {
 impl Builder {
     /// A builder over these parts of the platform.
     pub fn new(engine: Arc<dyn Engine>, layout: Arc<Layout>, stacks: Stacks, host: HostSettings, limits: BuildLimits) -> Self {
-        Self { jobs: Jobs::new(engine), layout, stacks, host, limits, running: Semaphore::new(limits.at_once), packages: Mutex::new(()) }
+        Self {
+            jobs: Jobs::new(engine),
+            layout,
+            stacks,
+            host,
+            limits,
+            running: Semaphore::new(limits.at_once),
+            packages: Mutex::new(()),
+        }
     }
 
     /// A builder over an engine, with the image store of this data directory.
@@ -315,7 +316,8 @@ impl Build<'_> {
         let blob = self.stack.blob;
         self.pin.hold(Pinned::Blob(blob.digest));
         if !self.builder.layout.has_blob(&blob.digest) {
-            let file = File::open(self.builder.stacks.blob_path(&self.stack)).map_err(BuildError::io("opening the stack's blob"))?;
+            let file =
+                File::open(self.builder.stacks.blob_path(&self.stack)).map_err(BuildError::io("opening the stack's blob"))?;
             self.on_disk(move |layout, pin| layout.import_blob(pin, file, &blob.digest)).await?;
         }
         Ok(Part {

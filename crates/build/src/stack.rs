@@ -177,7 +177,11 @@ impl Stacks {
 }
 
 /// Makes the default stacks where they are missing; as root. Tells what it does, a line per activity. Fails only when there is none.
-pub fn ensure(dir: &Path, host: &crate::host::HostSettings, tell: &mut (dyn FnMut(&str) + Send)) -> Result<Stacks, make::MakeError> {
+pub fn ensure(
+    dir: &Path,
+    host: &crate::host::HostSettings,
+    tell: &mut (dyn FnMut(&str) + Send),
+) -> Result<Stacks, make::MakeError> {
     let releases = DEFAULT_RELEASES.map(|name| Release(name.to_owned()));
     let told = std::sync::Mutex::new((tell, BTreeMap::new()));
     let progress = |release: &Release, doing: &str, line: &str| {

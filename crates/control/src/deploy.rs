@@ -109,7 +109,8 @@ impl Control {
     pub async fn deployments(&self, name: &AppName) -> Result<Vec<api::Deployment>> {
         let entry = self.entry(name)?;
         let (id, name, url) = (entry.id, name.clone(), self.urls().app(name));
-        self.read(move |tx| Ok(tx.deployments(id, 100)?.iter().map(|row| documents::deployment(&name, &url, row)).collect())).await
+        self.read(move |tx| Ok(tx.deployments(id, 100)?.iter().map(|row| documents::deployment(&name, &url, row)).collect()))
+            .await
     }
 
     /// One deployment.
@@ -129,7 +130,10 @@ impl Control {
             return self.deployment(name, number).await;
         }
         let document = self.deployment(name, number).await?;
-        Err(ErrorBody::new(ErrorCode::Conflict, format!("deployment {number} of {name} has ended already: {}", document.state.as_str())))
+        Err(ErrorBody::new(
+            ErrorCode::Conflict,
+            format!("deployment {number} of {name} has ended already: {}", document.state.as_str()),
+        ))
     }
 
     /// The app of a deployment, created where it is missing, with the options applied to its settings.
@@ -275,8 +279,7 @@ impl Control {
             tracing::warn!(app = %name, deployment = %number, "a deployment was interrupted by the platform's end");
             let Some(entry) = self.inner.registry.get(name.as_str()) else { continue };
             let row = self.inner.store.read_now(|tx| tx.deployment(*id, *number)).map_err(from_store)?;
-            let (Some(row), Ok(progress)) =
-                (row, Progress::resume(self.inner.store.clone(), *id, *number, &entry.directory))
+            let (Some(row), Ok(progress)) = (row, Progress::resume(self.inner.store.clone(), *id, *number, &entry.directory))
             else {
                 continue;
             };

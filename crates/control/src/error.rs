@@ -11,7 +11,8 @@ pub type Result<T> = std::result::Result<T, ErrorBody>;
 /// A fault of the platform itself: logged with its cause here, told to the client without it.
 pub(crate) fn internal(what: &str, cause: &dyn std::fmt::Display) -> ErrorBody {
     error!(what, %cause, "a fault of the platform");
-    ErrorBody::new(ErrorCode::Internal, format!("the platform could not {what}")).help("look into the platform's own log for the cause")
+    ErrorBody::new(ErrorCode::Internal, format!("the platform could not {what}"))
+        .help("look into the platform's own log for the cause")
 }
 
 /// A store's error, told apart where the caller can do something about it.

@@ -58,7 +58,14 @@ impl Control {
         let mut images: BTreeSet<ImageId> =
             revisions.iter().filter_map(|revision| ImageId::parse(&revision.spec.image).ok()).collect();
         // Revisions that are just being replaced still have instances that drain.
-        images.extend(self.inner.registry.all().iter().flat_map(|entry| entry.specs.running()).filter_map(|image| ImageId::parse(&image).ok()));
+        images.extend(
+            self.inner
+                .registry
+                .all()
+                .iter()
+                .flat_map(|entry| entry.specs.running())
+                .filter_map(|image| ImageId::parse(&image).ok()),
+        );
         let collected = collection.keep(images).await.map_err(|error| internal("collect garbage", &error))?;
         if !collected.layers.is_empty() {
             tracing::info!(layers = collected.layers.len(), "collected what nothing refers to any more");

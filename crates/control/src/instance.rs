@@ -82,7 +82,9 @@ impl StartFailure {
             }
             Self::Elsewhere { elsewhere, .. } => {
                 let port = elsewhere.first().map_or(0, SocketAddr::port);
-                format!("listen on the port in the variable PORT, on 0.0.0.0; an app with a fixed port needs the variable PORT={port} in its settings")
+                format!(
+                    "listen on the port in the variable PORT, on 0.0.0.0; an app with a fixed port needs the variable PORT={port} in its settings"
+                )
             }
             Self::TimedOut { .. } => "an app has four minutes to listen on the port in the variable PORT, on 0.0.0.0".to_owned(),
             Self::Cancelled => String::new(),
@@ -136,7 +138,15 @@ impl Instance {
             pumps.push(tokio::spawn(async move { log_err.pump(&id_err, Stream::Stderr, stderr, &tail_err).await }));
         }
         tracing::debug!(app = %app, instance = %id, %revision, "instance created");
-        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container: Arc::new(container), tail, pumps, _image: image })
+        Ok(Self {
+            id,
+            revision,
+            address: SocketAddr::new(container.address, port),
+            container: Arc::new(container),
+            tail,
+            pumps,
+            _image: image,
+        })
     }
 
     /// Waits until the instance accepts a connection on its port.
@@ -208,7 +218,9 @@ impl Instance {
     async fn workers_end(&self) {
         loop {
             time::sleep(Duration::from_millis(250)).await;
-            let ended = |line: &&String| line.contains("Worker exiting (pid") || line.contains("Child process [") && line.contains("] died");
+            let ended = |line: &&String| {
+                line.contains("Worker exiting (pid") || line.contains("Child process [") && line.contains("] died")
+            };
             if self.tail.lines().iter().filter(ended).count() >= WORKERS {
                 return;
             }

@@ -84,7 +84,11 @@ impl Control {
     }
 }
 
-fn lines(follower: Follower, follow: bool, map: impl Fn(&[u8]) -> Option<Vec<u8>> + Send) -> impl Stream<Item = std::io::Result<Vec<u8>>> + Send {
+fn lines(
+    follower: Follower,
+    follow: bool,
+    map: impl Fn(&[u8]) -> Option<Vec<u8>> + Send,
+) -> impl Stream<Item = std::io::Result<Vec<u8>>> + Send {
     stream::unfold((follower, map), move |(mut follower, map)| async move {
         loop {
             let next = if follow { follower.next().await } else { follower.next_kept() };

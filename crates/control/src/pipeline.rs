@@ -41,7 +41,9 @@ pub(crate) async fn run(
         let (id, now) = (entry.id, clock::now());
         control.write(move |tx| tx.start_deployment(id, number, now)).await?;
         let candidate = candidate(control, entry, number, request, progress, cancel).await?;
-        if !candidate.kept && let Some(args) = candidate.live.spec.release.clone() {
+        if !candidate.kept
+            && let Some(args) = candidate.live.spec.release.clone()
+        {
             release(control, entry, &candidate.live, args, progress, cancel).await?;
         }
         let instance = start(control, entry, &candidate.live, progress, cancel).await?;
@@ -80,11 +82,13 @@ async fn candidate(
             built.0
         }
         Request::Settings => {
-            let live = live.ok_or_else(|| ErrorBody::new(ErrorCode::Conflict, "nothing is live that the settings could change"))?;
+            let live =
+                live.ok_or_else(|| ErrorBody::new(ErrorCode::Conflict, "nothing is live that the settings could change"))?;
             with_settings(live.spec, &app.settings)
         }
         Request::Rollback(to) => {
-            let revision = control.read(move |tx| tx.revision(id, to)).await?.ok_or_else(|| revision_not_found(&entry.name, to))?;
+            let revision =
+                control.read(move |tx| tx.revision(id, to)).await?.ok_or_else(|| revision_not_found(&entry.name, to))?;
             describe_deployment(control, entry, number, &revision.spec, to).await?;
             return Ok(Candidate { live: Live { number: to, spec: Arc::new(revision.spec) }, kept: true });
         }
@@ -130,8 +134,7 @@ async fn release(
     progress.start(Step::Release).await.map_err(from_store)?;
     let engine = &control.inner.engine;
     let spec = entry.specs.release(live.number, &live.spec, args);
-    let mut container =
-        engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
+    let mut container = engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
     let pumps = container.take_output().map(|(stdout, stderr)| {
         let (to, also) = (progress.clone(), progress.clone());
         tokio::spawn(async move {

@@ -42,8 +42,7 @@ impl Progress {
     /// Begins the events' file.
     pub(crate) fn open(store: Store, app: AppId, number: DeploymentNumber, app_directory: &Path) -> io::Result<Self> {
         let file = LineFile::open(&events_path(app_directory, number), EVENTS_MAX)?;
-        let inner =
-            Inner { store, app, number, file, sequence: Mutex::new(0), current: Mutex::new(None) };
+        let inner = Inner { store, app, number, file, sequence: Mutex::new(0), current: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -111,7 +111,10 @@ pub(crate) struct RuntimeParts {
 
 impl Runtime {
     /// Starts the task.
-    pub(crate) fn spawn(parts: RuntimeParts, mailbox: (Mailbox, mpsc::UnboundedReceiver<Command>)) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn spawn(
+        parts: RuntimeParts,
+        mailbox: (Mailbox, mpsc::UnboundedReceiver<Command>),
+    ) -> tokio::task::JoinHandle<()> {
         let RuntimeParts { app, specs, engine, handle, log, live, paused } = parts;
         let (sender, mut receiver) = mailbox;
         let mut runtime = Self {
@@ -379,7 +382,8 @@ impl Runtime {
     fn ensure_floor(&mut self) {
         let Some(live) = &self.live else { return };
         let ready = self.ready().count();
-        if !self.paused && !self.starting && ready < live.spec.resources.min_instances.min(1) as usize && !self.backoff.waiting() {
+        if !self.paused && !self.starting && ready < live.spec.resources.min_instances.min(1) as usize && !self.backoff.waiting()
+        {
             self.starting = true;
             self.start(live.clone());
         }
@@ -442,7 +446,9 @@ fn visitors_words(failure: &StartFailure) -> Failure {
         StartFailure::NoRoom(_) => "There is no room for this app just now",
         StartFailure::TimedOut { .. } => "The app took too long to start",
         StartFailure::Elsewhere { .. } => "The app listens elsewhere",
-        StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => "The app did not start",
+        StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => {
+            "The app did not start"
+        }
     };
     let detail = match failure {
         StartFailure::Engine(_) | StartFailure::NoRoom(_) => String::new(),

@@ -47,8 +47,11 @@ impl Control {
             variables.extend(patch.set);
             for name in &patch.unset {
                 if variables.remove(name.as_str()).is_none() {
-                    return Err(ErrorBody::new(ErrorCode::BadRequest, format!("the variable {name} is not set; nothing was changed"))
-                        .help("`adaptable env APP list` shows those that are"));
+                    return Err(ErrorBody::new(
+                        ErrorCode::BadRequest,
+                        format!("the variable {name} is not set; nothing was changed"),
+                    )
+                    .help("`adaptable env APP list` shows those that are"));
                 }
             }
             Ok(())
@@ -71,11 +74,7 @@ impl Control {
         .await
     }
 
-    async fn change(
-        &self,
-        name: &AppName,
-        edit: impl FnOnce(&mut Settings) -> Result<()> + Send,
-    ) -> Result<SettingsChanged> {
+    async fn change(&self, name: &AppName, edit: impl FnOnce(&mut Settings) -> Result<()> + Send) -> Result<SettingsChanged> {
         let entry = self.entry(name)?;
         let before = entry.settings.lock().await;
         let old = self.settings(name).await?;

@@ -102,13 +102,7 @@ impl Specs {
     }
 
     fn environment(&self, number: RevisionNumber, spec: &RevisionSpec) -> BTreeMap<String, String> {
-        let facts = Facts {
-            app: &self.app,
-            revision: number,
-            hostname: &self.hostname,
-            https_port: self.https_port,
-            port: PORT,
-        };
+        let facts = Facts { app: &self.app, revision: number, hostname: &self.hostname, https_port: self.https_port, port: PORT };
         let bundle = BUNDLE_VARIABLES.iter().map(|name| ((*name).to_owned(), CA_BUNDLE.to_owned()));
         let image: Vec<_> = bundle.chain(spec.image_env.iter().cloned()).collect();
         environment::runtime(&image, &facts, &spec.environment)

@@ -45,8 +45,9 @@ pub fn may(who: &Who, access: &Access<'_>) -> Result<()> {
             Err(ErrorBody::new(ErrorCode::Forbidden, format!("this token is for the app {own} alone"))
                 .help("use a token for the whole platform: `adaptable token create NAME`"))
         }
-        (Who::Nobody, _) => Err(ErrorBody::new(ErrorCode::Unauthorized, "a valid token is needed")
-            .help("make one on the platform's machine with `adaptable token create NAME`, and give it with --token or ADAPTABLE_TOKEN")),
+        (Who::Nobody, _) => Err(ErrorBody::new(ErrorCode::Unauthorized, "a valid token is needed").help(
+            "make one on the platform's machine with `adaptable token create NAME`, and give it with --token or ADAPTABLE_TOKEN",
+        )),
     }
 }
 

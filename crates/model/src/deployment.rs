@@ -22,8 +22,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Source, Self::Plan, Self::Dependencies, Self::Release, Self::Start, Self::Switch];
+    pub const ALL: [Self; 6] = [Self::Source, Self::Plan, Self::Dependencies, Self::Release, Self::Start, Self::Switch];
 
     /// The word used in JSON and in logs.
     pub fn as_str(self) -> &'static str {

@@ -10,8 +10,34 @@ pub const APP_NAME_MAX: usize = 40;
 
 /// Names that the platform itself may want below its domain.
 const RESERVED: &[&str] = &[
-    "adaptable", "admin", "api", "app", "apps", "auth", "cdn", "console", "dashboard", "docs", "git", "help", "internal", "localhost",
-    "login", "logout", "mail", "metrics", "ns", "platform", "registry", "root", "smtp", "static", "status", "support", "system", "www",
+    "adaptable",
+    "admin",
+    "api",
+    "app",
+    "apps",
+    "auth",
+    "cdn",
+    "console",
+    "dashboard",
+    "docs",
+    "git",
+    "help",
+    "internal",
+    "localhost",
+    "login",
+    "logout",
+    "mail",
+    "metrics",
+    "ns",
+    "platform",
+    "registry",
+    "root",
+    "smtp",
+    "static",
+    "status",
+    "support",
+    "system",
+    "www",
 ];
 
 /// Why a text is not a name.

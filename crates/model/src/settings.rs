@@ -168,7 +168,9 @@ impl Settings {
         {
             say("environment.PORT", "must be a port number from 1 to 65535".to_owned());
         }
-        for (key, path) in [("repoSubdir", &self.repo_subdir), ("dockerfile", &self.dockerfile), ("projectPath", &self.project_path)] {
+        for (key, path) in
+            [("repoSubdir", &self.repo_subdir), ("dockerfile", &self.dockerfile), ("projectPath", &self.project_path)]
+        {
             if path.as_deref().is_some_and(|path| !inside(path)) {
                 say(key, "must be a path inside the repository, without '..'".to_owned());
             }
@@ -176,7 +178,9 @@ impl Settings {
         if let Some(template) = &self.template {
             match TEMPLATES.iter().find(|(name, _)| name == template) {
                 Some((_, true)) => {}
-                Some((_, false)) => say("template", format!("{template} is not built yet; today there are {}", built_templates())),
+                Some((_, false)) => {
+                    say("template", format!("{template} is not built yet; today there are {}", built_templates()))
+                }
                 None => say("template", format!("there is no such template; there are {}", built_templates())),
             }
         }
@@ -200,7 +204,10 @@ impl Settings {
         }
         for (index, domain) in self.domains.iter().enumerate() {
             if !is_domain(&domain.domain_name) {
-                say(&format!("domains[{index}].domainName"), "must be a host name in lower case with at least one dot".to_owned());
+                say(
+                    &format!("domains[{index}].domainName"),
+                    "must be a host name in lower case with at least one dot".to_owned(),
+                );
             }
         }
         self.resource_violations(&mut say);

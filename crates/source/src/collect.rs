@@ -33,7 +33,9 @@ pub enum CollectError {
         limit: u64,
     },
     /// More files than the limit.
-    #[error("the tree has more than {limit} files or directories; leave out what the app doesn't need (.gitignore, .adaptableignore)")]
+    #[error(
+        "the tree has more than {limit} files or directories; leave out what the app doesn't need (.gitignore, .adaptableignore)"
+    )]
     TooMany {
         /// The most files taken.
         limit: usize,
@@ -129,7 +131,13 @@ impl Collector {
         }
     }
 
-    pub(crate) fn file(&mut self, path: TreePath, executable: bool, size: u64, contents: &mut dyn Read) -> Result<(), CollectError> {
+    pub(crate) fn file(
+        &mut self,
+        path: TreePath,
+        executable: bool,
+        size: u64,
+        contents: &mut dyn Read,
+    ) -> Result<(), CollectError> {
         self.vacant(&path)?;
         self.count(size)?;
         let mut tee = Tee { to: &mut self.spool, hash: Sha256::new(), failed: false };

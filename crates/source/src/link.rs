@@ -15,7 +15,9 @@ const LONGEST: usize = 3072;
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It would lead somewhere else on each machine.
-    #[error("the symbolic link `{path}` leads to the absolute path `{target}`; only links inside the tree are taken: remove it, or have it ignored (.adaptableignore)")]
+    #[error(
+        "the symbolic link `{path}` leads to the absolute path `{target}`; only links inside the tree are taken: remove it, or have it ignored (.adaptableignore)"
+    )]
     Absolute {
         /// The link.
         path: TreePath,
@@ -23,7 +25,9 @@ pub enum LinkError {
         target: String,
     },
     /// Followed to its end, it leaves the tree.
-    #[error("the symbolic link `{path}` leads out of the tree, to `{target}`; only links inside the tree are taken: remove it, or have it ignored (.adaptableignore)")]
+    #[error(
+        "the symbolic link `{path}` leads out of the tree, to `{target}`; only links inside the tree are taken: remove it, or have it ignored (.adaptableignore)"
+    )]
     Outside {
         /// The link.
         path: TreePath,
@@ -81,7 +85,11 @@ pub(crate) enum Way {
 }
 
 /// Follows `path` through the links that `target` knows, as the kernel would.
-pub(crate) fn follow<'a>(path: &'a TreePath, target: &dyn Fn(&TreePath) -> Option<&'a [u8]>, steps: &mut usize) -> Result<Way, LinkError> {
+pub(crate) fn follow<'a>(
+    path: &'a TreePath,
+    target: &dyn Fn(&TreePath) -> Option<&'a [u8]>,
+    steps: &mut usize,
+) -> Result<Way, LinkError> {
     let mut todo: Vec<&[u8]> = path.as_bytes().rsplit(|&byte| byte == b'/').collect();
     let mut done: Vec<&[u8]> = Vec::new();
     let mut hops = 0;
@@ -124,7 +132,16 @@ mod tests {
 
     #[test]
     fn links_inside_are_taken() {
-        check(&[("a", "b"), ("d/e", "../a"), ("x/y/z", "../../"), ("missing", "not/there"), ("loop", "loop"), ("p", "q"), ("q", "p")]).unwrap();
+        check(&[
+            ("a", "b"),
+            ("d/e", "../a"),
+            ("x/y/z", "../../"),
+            ("missing", "not/there"),
+            ("loop", "loop"),
+            ("p", "q"),
+            ("q", "p"),
+        ])
+        .unwrap();
         check(&[("current", "releases/1"), ("releases/1/up", "../..")]).unwrap();
     }
 

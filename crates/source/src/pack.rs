@@ -49,7 +49,9 @@ pub enum PackError {
         largest: String,
     },
     /// A socket, a device or the like.
-    #[error("`{0}` is {1}; only files, directories and symbolic links can be sent: remove it, or have it ignored (.adaptableignore)")]
+    #[error(
+        "`{0}` is {1}; only files, directories and symbolic links can be sent: remove it, or have it ignored (.adaptableignore)"
+    )]
     Special(TreePath, &'static str),
     /// A name that can't be.
     #[error(transparent)]
@@ -131,7 +133,9 @@ impl Packed {
         for (path, found) in &self.entries {
             match found {
                 Found::Directory => writer.add(path, Member::Directory, &mut io::empty()).map_err(PackError::Write)?,
-                Found::Symlink(target) => writer.add(path, Member::Symlink { target }, &mut io::empty()).map_err(PackError::Write)?,
+                Found::Symlink(target) => {
+                    writer.add(path, Member::Symlink { target }, &mut io::empty()).map_err(PackError::Write)?
+                }
                 Found::File => self.write_file(&mut writer, path, &mut left)?,
             };
         }

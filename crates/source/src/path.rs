@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn what_is_taken() {
-        for (text, path) in [("a", "a"), ("./a", "a"), ("a//b/./c/", "a/b/c"), ("..a/b..", "..a/b.."), ("ä ö", "ä ö"), ("-x", "-x")] {
+        for (text, path) in
+            [("a", "a"), ("./a", "a"), ("a//b/./c/", "a/b/c"), ("..a/b..", "..a/b.."), ("ä ö", "ä ö"), ("-x", "-x")]
+        {
             assert_eq!(TreePath::parse(text).unwrap().to_string(), path);
         }
         assert_eq!(TreePath::parse(b"a\xff").unwrap().as_str(), None);
@@ -152,7 +154,24 @@ mod tests {
         let long = "a".repeat(256);
         let longer = "a/".repeat(2000);
         let deep = "a/".repeat(129);
-        for text in ["", ".", "./", "/", "/etc/passwd", "..", "a/../b", "a/..", "../a", "a\0b", "a\nb", "a\x1b[2Jb", "\x7f", &long, &longer, &deep] {
+        for text in [
+            "",
+            ".",
+            "./",
+            "/",
+            "/etc/passwd",
+            "..",
+            "a/../b",
+            "a/..",
+            "../a",
+            "a\0b",
+            "a\nb",
+            "a\x1b[2Jb",
+            "\x7f",
+            &long,
+            &longer,
+            &deep,
+        ] {
             assert!(TreePath::parse(text).is_err(), "{text:?}");
         }
         let error = TreePath::parse("a/../\x1b]0;x").unwrap_err().to_string();

@@ -204,7 +204,8 @@ impl Node {
 fn index(file: &File) -> Result<BTreeMap<TreePath, Node>, Box<dyn std::error::Error + Send + Sync>> {
     let mut nodes = BTreeMap::new();
     // What lies beyond the end is found out at the next header.
-    let skip = |from: &mut BufReader<&File>, bytes| from.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?).map(|()| bytes);
+    let skip =
+        |from: &mut BufReader<&File>, bytes| from.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?).map(|()| bytes);
     let mut reader = Reader::skipping(BufReader::with_capacity(16 * 1024, file), skip);
     while let Some(header) = reader.next()? {
         let path = TreePath::parse(&header.path)?;

@@ -99,7 +99,8 @@ pub struct Deployment {
     pub steps: Vec<StepRow>,
 }
 
-const COLUMNS: &str = "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at";
+const COLUMNS: &str =
+    "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at";
 
 fn place(app: AppId, number: u32) -> String {
     format!("deployment.request:{}:{number}", app.0)
@@ -226,19 +227,16 @@ impl Tx<'_> {
     }
 
     fn transition(&self, app: AppId, number: DeploymentNumber, next: DeploymentState) -> Result<(), StoreError> {
-        let text: String = self.db.query_row(
-            "select state from deployment where app = ? and number = ?",
-            params![app.0, number.0],
-            |row| row.get(0),
-        )?;
+        let text: String =
+            self.db.query_row("select state from deployment where app = ? and number = ?", params![app.0, number.0], |row| {
+                row.get(0)
+            })?;
         let now = word("deployment.state", &text, DeploymentState::parse)?;
         if !now.may_become(next) {
             return Err(StoreError::Transition { from: now.as_str(), to: next.as_str() });
         }
-        self.db.execute(
-            "update deployment set state = ? where app = ? and number = ?",
-            params![next.as_str(), app.0, number.0],
-        )?;
+        self.db
+            .execute("update deployment set state = ? where app = ? and number = ?", params![next.as_str(), app.0, number.0])?;
         Ok(())
     }
 

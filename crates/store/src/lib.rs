@@ -41,7 +41,9 @@ pub enum StoreError {
         why: String,
     },
     /// The file was written by a newer version of the platform.
-    #[error("the data directory was written by a newer version (schema {found}, this one knows {known}); start that version, or restore a backup")]
+    #[error(
+        "the data directory was written by a newer version (schema {found}, this one knows {known}); start that version, or restore a backup"
+    )]
     Newer {
         /// The schema in the file.
         found: u32,

@@ -53,7 +53,8 @@ impl Sealer {
         match fs::read(path) {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
-                let key: &[u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_short| SealError::KeyLength(path.to_owned()))?;
+                let key: &[u8; KEY_BYTES] =
+                    bytes.as_slice().try_into().map_err(|_short| SealError::KeyLength(path.to_owned()))?;
                 Ok(Self::new(key))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {

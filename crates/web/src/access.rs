@@ -79,7 +79,8 @@ impl FromRequestParts<Control> for ForApp {
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
         let who = who(parts, control).await?;
-        let Path(path) = Path::<AppPath>::from_request_parts(parts, control).await.map_err(|error| Problem::bad_request(error.body_text()))?;
+        let Path(path) =
+            Path::<AppPath>::from_request_parts(parts, control).await.map_err(|error| Problem::bad_request(error.body_text()))?;
         // Nobody learns what is a name and what is not.
         let app = match AppName::parse(&path.app) {
             Ok(app) => app,

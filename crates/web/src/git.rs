@@ -19,7 +19,8 @@ pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<Strin
     let who = who(&parts, &control).await?;
     // Whoever has no token learns nothing, and git asks for one.
     may(&who, &Access::Hello)?;
-    let nothing = || Problem(ErrorBody::new(ErrorCode::NotFound, "there is no such repository").help("its address ends in /git/APP.git"));
+    let nothing =
+        || Problem(ErrorBody::new(ErrorCode::NotFound, "there is no such repository").help("its address ends in /git/APP.git"));
     let (name, rest) = path.split_once(".git/").ok_or_else(nothing)?;
     let app = AppName::parse(name).map_err(|error| Problem::bad_request(error.to_string()))?;
     let service = Service::of(rest, parts.uri.query()).ok_or_else(nothing)?;

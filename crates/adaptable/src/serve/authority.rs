@@ -30,7 +30,10 @@ pub(super) fn load(data_dir: &Path, domain: &HostName, sealer: &Sealer) -> anyho
         }
         (certificate_read, _) => {
             let missing = if certificate_read.is_ok() { &key } else { &certificate };
-            bail!("half of the platform's authority is missing ({}); restore it, or remove the other half to make a new one", missing.display())
+            bail!(
+                "half of the platform's authority is missing ({}); restore it, or remove the other half to make a new one",
+                missing.display()
+            )
         }
     }
 }

@@ -27,7 +27,9 @@ pub(super) enum DirectoryError {
         pid: Option<String>,
     },
     /// It is somebody else's.
-    #[error("the data directory {directory} belongs to another user (id {owner}), so it is not a platform's; choose another with --data-dir")]
+    #[error(
+        "the data directory {directory} belongs to another user (id {owner}), so it is not a platform's; choose another with --data-dir"
+    )]
     Foreign {
         /// The directory.
         directory: String,

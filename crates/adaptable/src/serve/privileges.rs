@@ -26,7 +26,16 @@ pub(super) fn user(name: &str) -> Result<User, UserError> {
         return if user.uid.is_root() { Err(UserError::Root) } else { Ok(user) };
     }
     let made = Command::new("useradd")
-        .args(["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--"])
+        .args([
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            "--",
+        ])
         .arg(name)
         .status();
     match (made, User::from_name(name)?) {

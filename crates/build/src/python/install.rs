@@ -110,9 +110,10 @@ impl Install<'_> {
         let mut build = Vec::new();
         // Psycopg's C extension names the very release it is built with.
         let exact = |req: &Req| req.name == "psycopg-c" || req.name == "psycopg" && req.extras.iter().any(|extra| extra == "c");
-        let converted = self.wanted.reqs.iter().any(|req| {
-            CONVERTED.iter().any(|(name, bound)| *name == req.name && bound.is_none_or(|bound| req.is_below(bound)))
-        });
+        let converted =
+            self.wanted.reqs.iter().any(|req| {
+                CONVERTED.iter().any(|(name, bound)| *name == req.name && bound.is_none_or(|bound| req.is_below(bound)))
+            });
         if converted && self.python < PyVersion::new(3, 12) {
             build.push("setuptools<58".to_owned());
         } else if !self.local_builds_want_newer_setuptools() && !self.wanted.reqs.iter().any(exact) {

@@ -73,7 +73,8 @@ fn project(modules: &Modules<'_>, manage: &str, wants_asgi: bool) -> Option<Proj
     }
     if refuses_other_hosts(&text) {
         notes.push(
-            "ALLOWED_HOSTS lists hosts by name: add the name in this app's address, or Django answers 400 to every visitor".to_owned(),
+            "ALLOWED_HOSTS lists hosts by name: add the name in this app's address, or Django answers 400 to every visitor"
+                .to_owned(),
         );
     }
     Some(Project { dir, target, asgi: is_asgi, settings, needs_settings, collects_static, notes })

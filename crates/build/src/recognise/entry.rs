@@ -135,7 +135,10 @@ fn is_hidden(path: &str) -> bool {
     parts.clone().next_back() == Some("bottle.py")
         || parts.any(|part| {
             part.starts_with('.')
-                || matches!(part, "venv" | "env" | "virtualenv" | "Lib" | "lib64" | "site-packages" | "dist-packages" | "node_modules")
+                || matches!(
+                    part,
+                    "venv" | "env" | "virtualenv" | "Lib" | "lib64" | "site-packages" | "dist-packages" | "node_modules"
+                )
         })
 }
 

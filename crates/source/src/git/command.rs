@@ -10,7 +10,14 @@ pub(crate) const MOST_PUSHED: u64 = 512 * 1000 * 1000;
 
 /// Small sins of old commits, which well-known projects have in their history and nobody can mend. What could do harm stays refused.
 const FORGIVEN: [&str; 9] = [
-    "badTimezone", "badDate", "badDateOverflow", "badEmail", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail",
+    "badTimezone",
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
     "zeroPaddedFilemode",
 ];
 

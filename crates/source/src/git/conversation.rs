@@ -164,7 +164,11 @@ async fn decide(
 }
 
 /// Plans a push, and looks up what it deploys.
-fn prepare(repository: &Repository, quarantine: Option<PathBuf>, updates: &[Update]) -> Result<(Plan, Option<(Commit, PushedTree)>), String> {
+fn prepare(
+    repository: &Repository,
+    quarantine: Option<PathBuf>,
+    updates: &[Update],
+) -> Result<(Plan, Option<(Commit, PushedTree)>), String> {
     let internal = |error: super::GitError| {
         tracing::warn!(repository = %repository.path.display(), %error, "look up a push");
         "the platform failed to read the repository; its log tells more".to_owned()

@@ -12,7 +12,9 @@ pub enum NameError {
     #[error("{0:?} is no commit id")]
     Commit(String),
     /// Against the rules for refs, or neither a branch nor a tag.
-    #[error("{0:?} can't be pushed: only branches and tags can, with names of letters, digits and plain punctuation, at most {LONGEST} bytes long")]
+    #[error(
+        "{0:?} can't be pushed: only branches and tags can, with names of letters, digits and plain punctuation, at most {LONGEST} bytes long"
+    )]
     Ref(String),
 }
 
@@ -112,14 +114,44 @@ mod tests {
 
     #[test]
     fn refs() {
-        for name in ["refs/heads/main", "refs/heads/feature/x-1", "refs/tags/v1.0", "refs/heads/größe", "refs/heads/a@b", "refs/heads/#12"] {
+        for name in [
+            "refs/heads/main",
+            "refs/heads/feature/x-1",
+            "refs/tags/v1.0",
+            "refs/heads/größe",
+            "refs/heads/a@b",
+            "refs/heads/#12",
+        ] {
             GitRef::parse(name).unwrap();
         }
         let long = format!("refs/heads/{}", "x".repeat(200));
         for name in [
-            "", "main", "HEAD", "refs/heads/", "refs/notes/x", "refs/heads//x", "refs/heads/../x", "refs/heads/a..b", "refs/heads/.x", "refs/heads/x.lock",
-            "refs/heads/x.LOCK/y", "refs/heads/a b", "refs/heads/a\nb", "refs/heads/a\x1b", "refs/heads/-x", "refs/heads/x/-y", "refs/heads/@", "refs/heads/a^b",
-            "refs/heads/a:b", "refs/heads/$(id)", "refs/heads/a`id`", "refs/heads/a;b", "refs/heads/x/", "refs/heads/x.", "refs/replace/x", &long,
+            "",
+            "main",
+            "HEAD",
+            "refs/heads/",
+            "refs/notes/x",
+            "refs/heads//x",
+            "refs/heads/../x",
+            "refs/heads/a..b",
+            "refs/heads/.x",
+            "refs/heads/x.lock",
+            "refs/heads/x.LOCK/y",
+            "refs/heads/a b",
+            "refs/heads/a\nb",
+            "refs/heads/a\x1b",
+            "refs/heads/-x",
+            "refs/heads/x/-y",
+            "refs/heads/@",
+            "refs/heads/a^b",
+            "refs/heads/a:b",
+            "refs/heads/$(id)",
+            "refs/heads/a`id`",
+            "refs/heads/a;b",
+            "refs/heads/x/",
+            "refs/heads/x.",
+            "refs/replace/x",
+            &long,
         ] {
             GitRef::parse(name).expect_err(name);
         }

@@ -46,7 +46,9 @@ pub(crate) fn plan(head: Option<&GitRef>, born: bool, updates: &[Update]) -> Res
         let deployed = branch.as_ref() == Some(&update.name);
         match (&update.new, update.name.branch()) {
             (None, Some(name)) if deployed => {
-                return Err(format!("the branch {name} is the one that is deployed, and can't be deleted; to remove the app, use `adaptable delete`"));
+                return Err(format!(
+                    "the branch {name} is the one that is deployed, and can't be deleted; to remove the app, use `adaptable delete`"
+                ));
             }
             (Some(new), _) if deployed => plan.deploy = Some((update.name.clone(), new.clone(), update.old.clone())),
             (Some(_), Some(name)) => {
@@ -62,7 +64,11 @@ pub(crate) fn plan(head: Option<&GitRef>, born: bool, updates: &[Update]) -> Res
 
 /// The branch of a first push: `main`, `master`, or the only one.
 fn choose(updates: &[Update]) -> Result<Option<GitRef>, String> {
-    let branches: Vec<_> = updates.iter().filter(|update| update.new.is_some() && update.name.branch().is_some()).map(|update| &update.name).collect();
+    let branches: Vec<_> = updates
+        .iter()
+        .filter(|update| update.new.is_some() && update.name.branch().is_some())
+        .map(|update| &update.name)
+        .collect();
     let named = |name| branches.iter().find(|branch| branch.branch() == Some(name));
     match (named("main").or_else(|| named("master")), &branches[..]) {
         (Some(branch), _) | (None, [branch]) => Ok(Some(GitRef::clone(branch))),
@@ -80,9 +86,13 @@ mod tests {
     }
 
     fn planned(head: &str, born: bool, lines: &[(char, char, &str)]) -> Result<(Option<String>, usize), String> {
-        let updates: Vec<_> = lines.iter().map(|(old, new, name)| Update::parse(&format!("{} {} {name}", id(*old), id(*new))).unwrap()).collect();
+        let updates: Vec<_> =
+            lines.iter().map(|(old, new, name)| Update::parse(&format!("{} {} {name}", id(*old), id(*new))).unwrap()).collect();
         let plan = plan(Some(&GitRef::branch_named(head).unwrap()), born, &updates)?;
-        Ok((plan.deploy.map(|(name, commit, _)| format!("{}@{}", name.branch().unwrap(), &commit.as_str()[..1])), plan.notes.len()))
+        Ok((
+            plan.deploy.map(|(name, commit, _)| format!("{}@{}", name.branch().unwrap(), &commit.as_str()[..1])),
+            plan.notes.len(),
+        ))
     }
 
     #[test]
@@ -90,18 +100,33 @@ mod tests {
         let deploys = |text: &str, notes| Ok((Some(text.to_owned()), notes));
         assert_eq!(planned("main", false, &[('0', '1', "refs/heads/main")]), deploys("main@1", 0));
         assert_eq!(planned("main", false, &[('0', '1', "refs/heads/trunk")]), deploys("trunk@1", 0));
-        assert_eq!(planned("main", false, &[('0', '1', "refs/heads/a"), ('0', '2', "refs/heads/master")]), deploys("master@2", 1));
-        assert_eq!(planned("main", false, &[('0', '1', "refs/heads/master"), ('0', '2', "refs/heads/main")]), deploys("main@2", 1));
+        assert_eq!(
+            planned("main", false, &[('0', '1', "refs/heads/a"), ('0', '2', "refs/heads/master")]),
+            deploys("master@2", 1)
+        );
+        assert_eq!(
+            planned("main", false, &[('0', '1', "refs/heads/master"), ('0', '2', "refs/heads/main")]),
+            deploys("main@2", 1)
+        );
         assert!(planned("main", false, &[('0', '1', "refs/heads/a"), ('0', '2', "refs/heads/b")]).is_err());
         assert_eq!(planned("main", false, &[('0', '1', "refs/tags/v1")]), Ok((None, 1)));
         assert_eq!(planned("trunk", true, &[('0', '1', "refs/heads/main")]), Ok((None, 1)));
-        assert_eq!(planned("trunk", true, &[('1', '2', "refs/heads/trunk"), ('1', '0', "refs/heads/x"), ('0', '3', "refs/tags/t")]), deploys("trunk@2", 1));
+        assert_eq!(
+            planned("trunk", true, &[('1', '2', "refs/heads/trunk"), ('1', '0', "refs/heads/x"), ('0', '3', "refs/tags/t")]),
+            deploys("trunk@2", 1)
+        );
         assert!(planned("trunk", true, &[('1', '0', "refs/heads/trunk")]).unwrap_err().contains("can't be deleted"));
     }
 
     #[test]
     fn lines_that_are_none() {
-        for line in ["", "x", &format!("{} {}", id('1'), id('2')), &format!("{} {} refs/notes/x", id('1'), id('2')), &format!("{} -x refs/heads/x", id('1'))] {
+        for line in [
+            "",
+            "x",
+            &format!("{} {}", id('1'), id('2')),
+            &format!("{} {} refs/notes/x", id('1'), id('2')),
+            &format!("{} -x refs/heads/x", id('1')),
+        ] {
             Update::parse(line).expect_err(line);
         }
     }

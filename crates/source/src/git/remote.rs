@@ -150,7 +150,13 @@ impl Remote {
     }
 
     /// A fetch's or a push's second half.
-    async fn call<B>(&self, app: &AppName, service: Service, request: Request<B>, pushes: Arc<dyn Pushes>) -> Result<Response<Body>, GitError>
+    async fn call<B>(
+        &self,
+        app: &AppName,
+        service: Service,
+        request: Request<B>,
+        pushes: Arc<dyn Pushes>,
+    ) -> Result<Response<Body>, GitError>
     where
         B: http_body::Body<Data = Bytes, Error: Send> + Send + 'static,
     {
@@ -169,7 +175,12 @@ impl Remote {
             Service::Fetch => None,
             Service::Push => match timeout(WAIT, self.turn(app).lock_owned()).await {
                 Ok(turn) => Some(turn),
-                Err(_elapsed) => return Ok(error(StatusCode::SERVICE_UNAVAILABLE, "another push to this app takes very long; try again later")),
+                Err(_elapsed) => {
+                    return Ok(error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "another push to this app takes very long; try again later",
+                    ));
+                }
             },
         };
         let repository = self.repository(app).await?;

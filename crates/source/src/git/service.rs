@@ -54,8 +54,14 @@ impl Process {
     }
 
     /// Carries a request's body to git and its answer to the client, until both have ended. `most` bounds the body.
-    pub(crate) async fn carry<B>(mut self, body: B, gzip: bool, most: u64, out: mpsc::Sender<io::Result<Bytes>>, phase: watch::Receiver<Phase>)
-    where
+    pub(crate) async fn carry<B>(
+        mut self,
+        body: B,
+        gzip: bool,
+        most: u64,
+        out: mpsc::Sender<io::Result<Bytes>>,
+        phase: watch::Receiver<Phase>,
+    ) where
         B: http_body::Body<Data = Bytes, Error: Send> + Send,
     {
         let pipes = (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
@@ -120,7 +126,9 @@ where
     let mut inflate = gzip.then(|| flate2::write::MultiGzDecoder::new(Vec::new()));
     let mut git = Sink { stdin: Some(stdin), left: most };
     loop {
-        let frame = timeout(SILENCE, body.frame()).await.map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the client sends nothing"))?;
+        let frame = timeout(SILENCE, body.frame())
+            .await
+            .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the client sends nothing"))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_error| io::Error::new(io::ErrorKind::ConnectionReset, "the client went away"))?;
         let Ok(data) = frame.into_data() else { continue };

@@ -111,7 +111,9 @@ impl PushedTree {
     fn git(&self) -> std::process::Command {
         let mut command = git(Some(&self.repository), None);
         if let Some(quarantine) = &self.quarantine {
-            command.env("GIT_OBJECT_DIRECTORY", quarantine).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.repository.join("objects"));
+            command
+                .env("GIT_OBJECT_DIRECTORY", quarantine)
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.repository.join("objects"));
         }
         command
     }
@@ -134,7 +136,8 @@ impl PushedTree {
             let entry = parse(entry)?;
             seen += 1;
             match entry {
-                _ if ignored.is_some_and(|ignored| ignored.matched_path_or_any_parents(entry.path().as_path(), false).is_ignore()) => {}
+                _ if ignored
+                    .is_some_and(|ignored| ignored.matched_path_or_any_parents(entry.path().as_path(), false).is_ignore()) => {}
                 Entry::Submodule(path) => submodules.push(path),
                 Entry::Blob(entry) => {
                     bytes = bytes.saturating_add(entry.size);
@@ -160,7 +163,10 @@ impl PushedTree {
         let listed = run(command, "ls-tree")?;
         let Some(entry) = listed.strip_suffix(b"\0") else { return Ok(None) };
         // A directory of this name has no size, and is none of ours.
-        let Ok(Entry::Blob(Listed { kind: Blob::File | Blob::Executable, id, size: ..=LONGEST_IGNORE, .. })) = parse(entry) else { return Ok(None) };
+        let Ok(Entry::Blob(Listed { kind: Blob::File | Blob::Executable, id, size: ..=LONGEST_IGNORE, .. })) = parse(entry)
+        else {
+            return Ok(None);
+        };
         let mut command = self.git();
         command.args(["cat-file", "blob", id.as_str()]);
         let text = run(command, "cat-file")?;
@@ -220,7 +226,8 @@ fn blob(from: &mut impl BufRead, entry: &Listed, collector: &mut Collector) -> R
         if entry.kind == Blob::Symlink {
             collector.symlink(entry.path.clone(), contents)?;
         } else {
-            pointer = contents.starts_with(b"version https://git-lfs.") && contents.windows(12).any(|part| part == b"\noid sha256:");
+            pointer =
+                contents.starts_with(b"version https://git-lfs.") && contents.windows(12).any(|part| part == b"\noid sha256:");
             collector.file(entry.path.clone(), entry.kind == Blob::Executable, entry.size, &mut &contents[..])?;
         }
     } else {
@@ -255,7 +262,9 @@ fn parse(entry: &[u8]) -> Result<Entry, SnapshotError> {
     let (fields, path) = (&entry[..tab], &entry[tab + 1..]);
     let fields = std::str::from_utf8(fields).map_err(|_not_text| senseless())?;
     let mut fields = fields.split_ascii_whitespace();
-    let (Some(mode), Some(_), Some(id), Some(size)) = (fields.next(), fields.next(), fields.next(), fields.next()) else { return Err(senseless()) };
+    let (Some(mode), Some(_), Some(id), Some(size)) = (fields.next(), fields.next(), fields.next(), fields.next()) else {
+        return Err(senseless());
+    };
     let kind = match mode {
         // 100664 is what early versions of git wrote.
         "100644" | "100664" => Blob::File,

@@ -212,7 +212,8 @@ fn retry<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 fn check_sum(block: &[u8; BLOCK]) -> Result<(), TarProblem> {
-    let sum: u64 = block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte }).map(u64::from).sum();
+    let sum: u64 =
+        block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte }).map(u64::from).sum();
     match number(&block[148..156], "checksum") {
         Ok(said) if said == sum => Ok(()),
         _ => Err(TarProblem::Checksum),

@@ -155,7 +155,12 @@ fn what_other_programs_write_is_taken() {
 
 fn piece() -> impl Strategy<Value = Tar> {
     let name = "[ab./]{0,6}";
-    (prop_oneof![Just(b'0'), Just(b'1'), Just(b'2'), Just(b'5'), Just(b'L'), Just(b'K'), Just(b'x'), any::<u8>()], name, name, any::<u16>())
+    (
+        prop_oneof![Just(b'0'), Just(b'1'), Just(b'2'), Just(b'5'), Just(b'L'), Just(b'K'), Just(b'x'), any::<u8>()],
+        name,
+        name,
+        any::<u16>(),
+    )
         .prop_map(|(kind, name, link, noise)| {
             let contents = match kind {
                 b'0' => vec![b'c'; usize::from(noise % 700)],

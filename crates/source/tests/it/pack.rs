@@ -64,7 +64,19 @@ fn what_gitignore_leaves() {
         ("docs/index.md", ""),
         ("wanted.log", ""),
     ];
-    let expected = [".adaptableignore", ".env.example", ".gitignore", "app.py", "keep.log", "local", "sub", "sub/.gitignore", "sub/instance", "sub/instance/kept", "wanted.log"];
+    let expected = [
+        ".adaptableignore",
+        ".env.example",
+        ".gitignore",
+        "app.py",
+        "keep.log",
+        "local",
+        "sub",
+        "sub/.gitignore",
+        "sub/instance",
+        "sub/instance/kept",
+        "wanted.log",
+    ];
     let directory = directory(&files);
     assert_eq!(names(&pack(directory.path(), &Limits::default()).unwrap()), expected, "without a repository");
     git(directory.path(), &["init", "-q"]);
@@ -136,7 +148,9 @@ fn it_is_deterministic_and_received_whole() {
 #[test]
 fn links_and_special_files() {
     let limits = Limits::default();
-    for (target, because) in [("/etc/passwd", "absolute path `/etc/passwd`"), ("../..", "out of the tree"), ("a/../../x", "out of the tree")] {
+    for (target, because) in
+        [("/etc/passwd", "absolute path `/etc/passwd`"), ("../..", "out of the tree"), ("a/../../x", "out of the tree")]
+    {
         let directory = directory(&[("a/app.py", "")]);
         symlink(target, directory.path().join("bad")).unwrap();
         let text = refused(directory.path(), &limits);
@@ -160,7 +174,10 @@ fn limits_name_what_is_large() {
     // Sparse: it takes no room here, but would there.
     file.set_len(600_000_000).unwrap();
     let text = refused(directory.path(), &Limits::default());
-    assert!(text.contains("the source has 600.0 MB, the limit is 512.0 MB; most of it lies in `data/models` (600.0 MB), `data`"), "{text}");
+    assert!(
+        text.contains("the source has 600.0 MB, the limit is 512.0 MB; most of it lies in `data/models` (600.0 MB), `data`"),
+        "{text}"
+    );
     for n in 0..60 {
         fs::write(directory.path().join(format!("data/models/{n}")), "").unwrap();
     }

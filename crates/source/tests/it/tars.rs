@@ -27,7 +27,14 @@ impl Tar {
     }
 
     /// A header with a change made before it is summed.
-    pub(crate) fn with(mut self, kind: u8, name: impl AsRef<[u8]>, link: &str, size: u64, change: impl FnOnce(&mut [u8])) -> Self {
+    pub(crate) fn with(
+        mut self,
+        kind: u8,
+        name: impl AsRef<[u8]>,
+        link: &str,
+        size: u64,
+        change: impl FnOnce(&mut [u8]),
+    ) -> Self {
         let mut block = [0_u8; 512];
         let name = name.as_ref();
         block[..name.len()].copy_from_slice(name);

@@ -80,7 +80,12 @@ fn a_base_directory_is_a_tree_of_its_own() {
     assert!(matches!(tree.subdirectory(&path("README.md"), &dest), Err(SubdirectoryError::NotADirectory(_))));
     assert!(matches!(tree.subdirectory(&path("apps/broken/shared"), &dest), Err(SubdirectoryError::NotADirectory(_))));
     let text = chain(&tree.subdirectory(&path("apps/broken"), &dest).unwrap_err());
-    assert!(text.starts_with("the base directory `apps/broken` can't stand by itself: the symbolic link `shared` leads out of the tree"), "{text}");
+    assert!(
+        text.starts_with(
+            "the base directory `apps/broken` can't stand by itself: the symbolic link `shared` leads out of the tree"
+        ),
+        "{text}"
+    );
 }
 
 #[test]

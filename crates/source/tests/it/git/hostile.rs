@@ -58,7 +58,11 @@ fn names_that_lead_out() {
 fn links_that_lead_out() {
     let (platform, copy) = (Platform::start(), Copy::with_app());
     copy.pushes(&platform, &["main"]);
-    for (target, because) in [("/etc/passwd", "leads to the absolute path"), ("../../secret", "leads out of the tree"), ("sub/../..", "leads out of the tree")] {
+    for (target, because) in [
+        ("/etc/passwd", "leads to the absolute path"),
+        ("../../secret", "leads out of the tree"),
+        ("sub/../..", "leads out of the tree"),
+    ] {
         let link = copy.path().join("link");
         std::fs::remove_file(&link).ok();
         std::os::unix::fs::symlink(target, &link).unwrap();
@@ -81,7 +85,11 @@ fn submodules_are_inert() {
     let owned = marker.display();
     let head = copy.git(&["rev-parse", "HEAD"]);
     copy.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},vendor/lib")]);
-    std::fs::write(copy.path().join(".gitmodules"), "[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = https://example.org/lib.git\n").unwrap();
+    std::fs::write(
+        copy.path().join(".gitmodules"),
+        "[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = https://example.org/lib.git\n",
+    )
+    .unwrap();
     copy.git(&["add", ".gitmodules"]);
     copy.git(&["commit", "-q", "-m", "submodule"]);
     let text = copy.pushes(&platform, &["main"]);
@@ -112,7 +120,15 @@ fn settings_and_hooks_in_a_tree_are_files_like_others() {
     let (platform, copy) = (Platform::start(), Copy::with_app());
     let marker = platform.directory.path().join("owned");
     let hook = format!("#!/bin/sh\ntouch {}\n", marker.display());
-    copy.commit("bare", &[("HEAD", "ref: refs/heads/main\n"), ("config", "[core]\n\tfsmonitor = touch\n"), ("hooks/pre-receive", &hook), ("refs/x", "")]);
+    copy.commit(
+        "bare",
+        &[
+            ("HEAD", "ref: refs/heads/main\n"),
+            ("config", "[core]\n\tfsmonitor = touch\n"),
+            ("hooks/pre-receive", &hook),
+            ("refs/x", ""),
+        ],
+    );
     copy.pushes(&platform, &["main"]);
     assert!(platform.last().names.contains(&"hooks/pre-receive".to_owned()));
     assert!(!marker.exists());
@@ -122,7 +138,9 @@ fn settings_and_hooks_in_a_tree_are_files_like_others() {
 fn wrong_refs_are_refused() {
     let (platform, copy) = (Platform::start(), Copy::with_app());
     copy.pushes(&platform, &["main"]);
-    for name in ["refs/notes/x", "refs/replace/x", "refs/x", "refs/heads/a$(id)", "refs/heads/a`b`", "refs/heads/a;b", "refs/heads/-x"] {
+    for name in
+        ["refs/notes/x", "refs/replace/x", "refs/x", "refs/heads/a$(id)", "refs/heads/a`b`", "refs/heads/a;b", "refs/heads/-x"]
+    {
         let text = copy.is_refused(&platform, &[&format!("main:{name}")]);
         assert!(text.contains("can't be pushed") || text.contains("rejected"), "{name}: {text}");
     }
@@ -132,7 +150,14 @@ fn wrong_refs_are_refused() {
         let line = format!("{} {id} {name}\0report-status", "0".repeat(40));
         let body = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
         // An empty pack: the objects are there already.
-        let pack = [&b"PACK\0\0\0\x02\0\0\0\0"[..], &[0x02, 0x9d, 0x08, 0x82, 0x3b, 0xd8, 0xa8, 0xea, 0xb5, 0x10, 0xad, 0x6a, 0xc7, 0x5c, 0x82, 0x3c, 0xfd, 0x3e, 0xd3, 0x1e]].concat();
+        let pack = [
+            &b"PACK\0\0\0\x02\0\0\0\0"[..],
+            &[
+                0x02, 0x9d, 0x08, 0x82, 0x3b, 0xd8, 0xa8, 0xea, 0xb5, 0x10, 0xad, 0x6a, 0xc7, 0x5c, 0x82, 0x3c, 0xfd, 0x3e, 0xd3,
+                0x1e,
+            ],
+        ]
+        .concat();
         let file = copy.path().join("request");
         std::fs::write(&file, [body, pack].concat()).unwrap();
         let before = platform.refs("shop");

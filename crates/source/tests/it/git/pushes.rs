@@ -95,7 +95,10 @@ fn a_compressed_request_is_understood() {
         let output = fetch.env("GIT_TRACE_CURL", "1").output().unwrap();
         let trace = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{trace}");
-        assert!(trace.to_ascii_lowercase().contains("content-encoding: gzip"), "git no longer compresses, and this test shows nothing: {trace}");
+        assert!(
+            trace.to_ascii_lowercase().contains("content-encoding: gzip"),
+            "git no longer compresses, and this test shows nothing: {trace}"
+        );
         assert_eq!(clone.git(&["show", "news:app.py"]), version);
     }
 }
@@ -162,7 +165,16 @@ fn the_first_branch_pushed_becomes_the_one() {
 fn all_that_is_committed_counts_and_attributes_do_not() {
     let (platform, copy) = (Platform::start(), Copy::new());
     let attributes = "secret.txt export-ignore\nversion.txt export-subst\n* text eol=crlf\n*.py filter=evil\n";
-    copy.commit("x", &[(".gitattributes", attributes), ("secret.txt", "kept"), ("version.txt", "$Format:%H$"), ("app.py", "a\nb\n"), ("ünï", "")]);
+    copy.commit(
+        "x",
+        &[
+            (".gitattributes", attributes),
+            ("secret.txt", "kept"),
+            ("version.txt", "$Format:%H$"),
+            ("app.py", "a\nb\n"),
+            ("ünï", ""),
+        ],
+    );
     std::os::unix::fs::symlink("app.py", copy.path().join("link.py")).unwrap();
     copy.commit("y", &[]);
     copy.pushes(&platform, &["main"]);
@@ -250,7 +262,9 @@ fn an_upload_broken_off_leaves_nothing() {
     });
     assert_eq!(platform.refs("shop"), before);
     let objects = platform.directory.path().join("git/shop.git/objects");
-    let left = std::fs::read_dir(objects).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("tmp_objdir"));
+    let left = std::fs::read_dir(objects)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("tmp_objdir"));
     assert!(left.count() <= 1, "at most the quarantine of a git that was killed; gc removes it");
 }
 
@@ -269,7 +283,13 @@ fn a_forgotten_app_begins_anew() {
 fn what_is_not_git_gets_an_answer() {
     assert_eq!(Service::of("info/refs", Some("service=git-receive-pack")), Some(Service::Push));
     assert_eq!(Service::of("git-upload-pack", None), Some(Service::Fetch));
-    for (rest, query) in [("info/refs", None), ("info/refs", Some("service=git-upload-archive")), ("HEAD", None), ("objects/info/packs", None), ("../x", None)] {
+    for (rest, query) in [
+        ("info/refs", None),
+        ("info/refs", Some("service=git-upload-archive")),
+        ("HEAD", None),
+        ("objects/info/packs", None),
+        ("../x", None),
+    ] {
         assert_eq!(Service::of(rest, query), None);
     }
     let platform = Platform::start();
@@ -277,11 +297,24 @@ fn what_is_not_git_gets_an_answer() {
         (&["info/refs"][..], "404"),
         (&["git-receive-pack"], "405"),
         (&["git-receive-pack", "--data", "x"], "415"),
-        (&["git-upload-pack", "--data", "x", "-H", "Content-Type: application/x-git-upload-pack-request", "-H", "Content-Encoding: br"], "415"),
+        (
+            &[
+                "git-upload-pack",
+                "--data",
+                "x",
+                "-H",
+                "Content-Type: application/x-git-upload-pack-request",
+                "-H",
+                "Content-Encoding: br",
+            ],
+            "415",
+        ),
         (&["info/refs?service=git-receive-pack", "--data", "x"], "405"),
     ] {
         let mut curl = std::process::Command::new("curl");
-        curl.args(["-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]).arg(format!("{}/{}", platform.url("shop"), arguments[0])).args(&arguments[1..]);
+        curl.args(["-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"])
+            .arg(format!("{}/{}", platform.url("shop"), arguments[0]))
+            .args(&arguments[1..]);
         assert_eq!(String::from_utf8(curl.output().unwrap().stdout).unwrap(), status, "{arguments:?}");
     }
 }

@@ -133,7 +133,13 @@ impl Platform {
     /// The refs the platform has, by its own files.
     pub(crate) fn refs(&self, app: &str) -> String {
         let repository = self.directory.path().join(format!("git/{app}.git"));
-        let output = Command::new("git").arg("--git-dir").arg(repository).arg("for-each-ref").arg("--format=%(refname) %(objectname)").output().unwrap();
+        let output = Command::new("git")
+            .arg("--git-dir")
+            .arg(repository)
+            .arg("for-each-ref")
+            .arg("--format=%(refname) %(objectname)")
+            .output()
+            .unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 }
@@ -193,7 +199,11 @@ impl Copy {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1");
         command.args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always"]);
         command.arg("-C").arg(self.path()).args(arguments);
         command
