@@ -109,6 +109,7 @@ pub(crate) async fn build(
         resources: settings.resource_config,
         template: built.template.to_string(),
         idle_timeout: settings.idle_timeout,
+        serving: settings.serving.clone(),
         commit,
     };
     Ok((spec, built.pin))

@@ -116,6 +116,7 @@ fn with_settings(spec: RevisionSpec, settings: &Settings) -> RevisionSpec {
         environment: settings.environment.clone(),
         resources: settings.resource_config,
         idle_timeout: settings.idle_timeout,
+        serving: settings.serving.clone(),
         // Its release command ran when the image was first deployed.
         release: None,
         ..spec

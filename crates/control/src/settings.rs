@@ -124,10 +124,16 @@ pub(crate) fn check(old: &Settings, new: &Settings) -> Result<()> {
 
 /// What an instance is started from: changes of it make a revision without a build.
 fn runtime_part(settings: &Settings) -> impl PartialEq + use<'_> {
-    (&settings.environment, settings.resource_config, settings.idle_timeout)
+    (&settings.environment, settings.resource_config, settings.idle_timeout, &settings.serving)
 }
 
 /// Everything else waits for the next `deploy`.
 fn build_part(settings: &Settings) -> Settings {
-    Settings { environment: Default::default(), resource_config: Default::default(), idle_timeout: None, ..settings.clone() }
+    Settings {
+        environment: Default::default(),
+        resource_config: Default::default(),
+        idle_timeout: None,
+        serving: Default::default(),
+        ..settings.clone()
+    }
 }

@@ -117,6 +117,7 @@ impl Specs {
     pub(crate) fn edge_settings(&self, spec: &RevisionSpec) -> AppSettings {
         AppSettings {
             max_concurrent_requests_per_instance: spec.resources.max_concurrent_requests_per_instance as usize,
+            request_timeout: spec.serving.request_timeout(),
             ..AppSettings::default()
         }
     }

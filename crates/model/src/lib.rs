@@ -6,6 +6,7 @@ pub mod idle;
 pub mod names;
 pub mod resources;
 pub mod revision;
+pub mod serving;
 pub mod settings;
 
 pub use deployment::{DeploymentState, Step, StepState};
@@ -13,4 +14,5 @@ pub use environment::EnvName;
 pub use names::{AppName, DeploymentNumber, NameError, RevisionNumber};
 pub use resources::Resources;
 pub use revision::{Commit, RevisionSpec};
+pub use serving::{Protocol, Serving};
 pub use settings::{DatabaseType, Settings, Violation};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::resources::Resources;
+use crate::serving::Serving;
 
 /// Where a source came from, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct RevisionSpec {
     pub template: String,
     /// Seconds without a request after which the last instance is stopped; the platform's default where not set.
     pub idle_timeout: Option<u32>,
+    /// How it is served.
+    #[serde(default)]
+    pub serving: Serving,
     /// Where the source came from.
     pub commit: Option<Commit>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::{EnvName, Environment};
 use crate::resources::Resources;
+use crate::serving::Serving;
 
 /// The kind of database beside an app; fixed once it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -123,6 +124,9 @@ pub struct Settings {
     /// Seconds without a request after which the last instance is stopped; the platform's default where not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<u32>,
+    /// How the app is served.
+    #[serde(skip_serializing_if = "is_default")]
+    pub serving: Serving,
 }
 
 /// One thing wrong with a settings document: where, and what is allowed.
@@ -211,6 +215,7 @@ impl Settings {
             }
         }
         self.resource_violations(&mut say);
+        self.serving.violations(&mut say);
         found
     }
 
@@ -240,6 +245,10 @@ impl Settings {
     pub fn set_environment(&mut self, variables: impl IntoIterator<Item = (EnvName, String)>) {
         self.environment.extend(variables);
     }
+}
+
+fn is_default(serving: &Serving) -> bool {
+    *serving == Serving::default()
 }
 
 /// The names of the templates that can be built today, for an error.

@@ -24,6 +24,7 @@ fn spec(image: &str) -> RevisionSpec {
         resources: Resources::default(),
         template: "flask".to_owned(),
         idle_timeout: None,
+        serving: model::Serving::default(),
         commit: Some(Commit { id: "abc".to_owned(), ..Commit::default() }),
     }
 }
