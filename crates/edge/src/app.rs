@@ -5,12 +5,12 @@ pub(crate) mod settings;
 mod waiting;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::upstream::{Drained, Upstream};
+use crate::upstream::{Drained, Entered, Upstream};
 use counters::AppCounters;
 use settings::{AppSettings, AppStatus, Failure};
 pub(crate) use waiting::Denied;
@@ -21,6 +21,9 @@ pub trait Activate: Send + Sync {
     /// A request waits because no instance of `app` has room. Comes once for each request that waits: asking for one more
     /// instance only where none is starting, and none may be added, is control's decision.
     fn wake(&self, app: &Arc<AppHandle>);
+
+    /// A request has come to an app whose control had asked to be told ([`AppHandle::watch`]).
+    fn resumed(&self, app: &Arc<AppHandle>);
 
     /// An instance refused a connection. The edge has taken it out already; it comes back only by
     /// [`AppHandle::add_upstream`] with a new [`Upstream`]. `drained` resolves when what it has in flight has ended.
@@ -41,6 +44,10 @@ pub struct AppHandle {
     created: Instant,
     /// When the last request ended, in milliseconds after `created`.
     last_request: AtomicU64,
+    /// The time that all requests took that have ended, in microseconds.
+    busy: AtomicU64,
+    /// Whether control is to be told of the next request.
+    watched: AtomicBool,
 }
 
 impl AppHandle {
@@ -56,6 +63,8 @@ impl AppHandle {
             in_flight: AtomicUsize::new(0),
             created: Instant::now(),
             last_request: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
         })
     }
 
@@ -162,22 +171,45 @@ impl AppHandle {
         &self.counters
     }
 
-    fn touch(&self) {
-        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_request.store(now, Ordering::SeqCst);
+    /// The time that requests have taken which have ended since the handle was made, added up. Its growth over a while, divided
+    /// by that while, is how many were in flight on average.
+    pub fn busy(&self) -> Duration {
+        Duration::from_micros(self.busy.load(Ordering::Relaxed))
     }
 
-    /// Picks the instance with the fewest requests in flight that has room, and counts the request there.
+    /// Asks to be told of the next request, by [`Activate::resumed`]. Who asks must look at [`AppHandle::idle_for`] afterwards:
+    /// one may have come just before.
+    pub fn watch(&self) {
+        self.watched.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether control asked to be told of a request, and has not been told yet.
+    pub(crate) fn take_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed) && self.watched.swap(false, Ordering::SeqCst)
+    }
+
+    /// Picks the instance with the fewest requests in flight that has room, and counts the request there. Among equals one that
+    /// runs comes before one that is frozen, so that what a single instance can do leaves the others asleep.
     fn pick(&self) -> Option<Arc<Upstream>> {
         let limit = self.settings.load().max_concurrent_requests_per_instance;
         let upstreams = self.upstreams.load();
-        if let [only] = upstreams.as_slice() {
-            return only.try_enter(limit).then(|| Arc::clone(only));
+        loop {
+            let has_room = |upstream: &&Arc<Upstream>| upstream.in_flight() < limit && !upstream.is_draining();
+            let best = match upstreams.as_slice() {
+                [only] => only,
+                many => many.iter().filter(has_room).min_by_key(|upstream| (upstream.in_flight(), upstream.is_frozen()))?,
+            };
+            match best.try_enter(limit) {
+                // The counts move meanwhile: somebody else has taken the last place there.
+                Entered::No if upstreams.len() > 1 => {}
+                Entered::No => return None,
+                Entered::Running => return Some(Arc::clone(best)),
+                Entered::Thawed(took) => {
+                    self.counters.thawed(took);
+                    return Some(Arc::clone(best));
+                }
+            }
         }
-        // The counts move meanwhile; a pick that turns out full or draining is tried again among the others.
-        let mut order: Vec<_> = upstreams.iter().map(|upstream| (upstream.in_flight(), upstream)).collect();
-        order.sort_by_key(|(in_flight, _)| *in_flight);
-        order.into_iter().map(|(_, upstream)| upstream).find(|upstream| upstream.try_enter(limit)).cloned()
     }
 
     /// Gives free room to requests that wait, the oldest first.
@@ -220,19 +252,26 @@ impl AppHandle {
     }
 
     /// Counts a request of this app from its arrival until its answer has ended.
-    pub(crate) fn arrive(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn arrive(self: &Arc<Self>, began: Instant) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        InFlight(Arc::clone(self))
+        InFlight { app: Arc::clone(self), began }
     }
 }
 
 /// One request of an app, from its arrival until its answer has ended.
-pub(crate) struct InFlight(Arc<AppHandle>);
+pub(crate) struct InFlight {
+    app: Arc<AppHandle>,
+    began: Instant,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        let now = Instant::now();
+        let took = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
+        let at = u64::try_from(now.saturating_duration_since(self.app.created).as_millis()).unwrap_or(u64::MAX);
+        self.app.busy.fetch_add(took, Ordering::Relaxed);
+        self.app.last_request.store(at, Ordering::SeqCst);
+        self.app.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

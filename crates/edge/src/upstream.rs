@@ -6,22 +6,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::freeze::{Freeze, FreezeTimer, Freezing};
+
+/// How long a freeze that failed is left alone.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Set in the count of an upstream that takes no more requests. Flag and count share one word, so that a request is either
 /// counted before the flag is set, and waited for, or refused.
 const DRAINING: u64 = 1 << 63;
 
-/// Told when an instance gets its first request and when its last one ends: the seam for freezing and thawing.
-///
-/// Both run on the thread that serves the request, before it is forwarded and after it has ended, and must not block. With
-/// requests coming and going on several threads calls may overtake each other: read [`Upstream::in_flight`] for the truth.
-pub trait Activity: Send + Sync {
-    /// A request is about to be forwarded, and none was in flight.
-    fn busy(&self, upstream: &Upstream);
-    /// The last request in flight has ended.
-    fn idle(&self, upstream: &Upstream);
+/// Set in the count of an upstream whose instance is frozen. In the same word, too: whoever counts the first request finds the
+/// flag, clears it, and is the one who thaws.
+const FROZEN: u64 = 1 << 62;
+/// The bits that count.
+const COUNT: u64 = !(DRAINING | FROZEN);
+
+/// Whether a request was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// The instance drains, or has no room.
+    No,
+    /// It runs.
+    Running,
+    /// It was frozen, and has been thawed, which took this long.
+    Thawed(Duration),
 }
 
 /// A ready instance of an app.
@@ -30,7 +42,7 @@ pub struct Upstream {
     addr: SocketAddr,
     count: AtomicU64,
     empty: Notify,
-    activity: Option<Box<dyn Activity>>,
+    freezing: Option<Freezing>,
 }
 
 impl Upstream {
@@ -39,13 +51,20 @@ impl Upstream {
         Arc::new(Self::build(id.into(), addr, None))
     }
 
-    /// Like [`Upstream::new`], with somebody who is told when it becomes busy and idle.
-    pub fn with_activity(id: impl Into<Box<str>>, addr: SocketAddr, activity: Box<dyn Activity>) -> Arc<Self> {
-        Arc::new(Self::build(id.into(), addr, Some(activity)))
+    /// Like [`Upstream::new`], for an instance that is frozen once it has been without a request for `after`; but not before
+    /// it has begun to work, as its first response or [`Upstream::started`] tells.
+    pub fn freezable(
+        id: impl Into<Box<str>>,
+        addr: SocketAddr,
+        control: Box<dyn Freeze>,
+        after: Duration,
+        timer: &FreezeTimer,
+    ) -> Arc<Self> {
+        Arc::new(Self::build(id.into(), addr, Some(Freezing::new(control, after, timer.clone()))))
     }
 
-    fn build(id: Box<str>, addr: SocketAddr, activity: Option<Box<dyn Activity>>) -> Self {
-        Self { id, addr, count: AtomicU64::new(0), empty: Notify::new(), activity }
+    fn build(id: Box<str>, addr: SocketAddr, freezing: Option<Freezing>) -> Self {
+        Self { id, addr, count: AtomicU64::new(0), empty: Notify::new(), freezing }
     }
 
     /// The id that control gave.
@@ -60,7 +79,7 @@ impl Upstream {
 
     /// How many requests it has in flight. An open WebSocket or stream is one.
     pub fn in_flight(&self) -> usize {
-        usize::try_from(self.count.load(Ordering::SeqCst) & !DRAINING).unwrap_or(usize::MAX)
+        usize::try_from(self.count.load(Ordering::SeqCst) & COUNT).unwrap_or(usize::MAX)
     }
 
     /// Whether it takes no more requests.
@@ -68,34 +87,90 @@ impl Upstream {
         self.count.load(Ordering::SeqCst) & DRAINING != 0
     }
 
-    /// Counts one more request, unless the upstream drains or has `limit` of them.
-    pub(crate) fn try_enter(&self, limit: usize) -> bool {
-        let limit = limit as u64;
-        let entered = self.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then_some(count + 1));
-        if entered == Ok(0)
-            && let Some(activity) = &self.activity
+    /// Whether its processor has been taken away.
+    pub fn is_frozen(&self) -> bool {
+        self.count.load(Ordering::SeqCst) & FROZEN != 0
+    }
+
+    /// Its instance has begun to work: from now on it may be frozen.
+    pub fn started(self: &Arc<Self>) {
+        if let Some(freezing) = &self.freezing
+            && freezing.set_started()
+            && self.in_flight() == 0
         {
-            activity.busy(self);
+            freezing.idle(self);
         }
-        entered.is_ok()
+    }
+
+    /// Counts one more request, unless the upstream drains or has `limit` of them. A frozen instance runs when this returns.
+    pub(crate) fn try_enter(&self, limit: usize) -> Entered {
+        let limit = limit as u64;
+        let enter = |count: u64| (count & DRAINING == 0 && count & COUNT < limit).then_some((count & !FROZEN) + 1);
+        match self.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter) {
+            Err(_) => Entered::No,
+            Ok(before) if before & FROZEN == 0 => Entered::Running,
+            Ok(_) => self.thaw(),
+        }
+    }
+
+    #[cold]
+    fn thaw(&self) -> Entered {
+        let Some(freezing) = &self.freezing else { return Entered::Running };
+        let began = Instant::now();
+        // Where it fails the instance has ended; then the connection is refused, and the request goes elsewhere.
+        if let Err(error) = freezing.thaw() {
+            tracing::warn!(upstream = self.id(), %error, "thaw an instance");
+        }
+        Entered::Thawed(began.elapsed())
     }
 
     /// Counts one request less.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(self: &Arc<Self>) {
         let before = self.count.fetch_sub(1, Ordering::SeqCst);
-        if before & !DRAINING == 1 {
-            if let Some(activity) = &self.activity {
-                activity.idle(self);
-            }
+        if before & COUNT == 1 {
             if before & DRAINING != 0 {
                 self.empty.notify_waiters();
+            } else if let Some(freezing) = &self.freezing {
+                freezing.idle(self);
             }
         }
+    }
+
+    /// Freezes it where it has been idle for long enough; otherwise says when to look again, if at all.
+    pub(crate) fn freeze_when_idle(&self) -> Option<Instant> {
+        let freezing = self.freezing.as_ref()?;
+        let idle = || self.count.load(Ordering::SeqCst) == 0;
+        if !idle() {
+            freezing.disarm();
+            // The last request may have ended between the look and the disarming, and found the timer armed.
+            if !(idle() && freezing.rearm()) {
+                return None;
+            }
+        }
+        let due = freezing.due();
+        if due > Instant::now() {
+            return Some(due);
+        }
+        let frozen = freezing.freeze_if(|| self.count.compare_exchange(0, FROZEN, Ordering::SeqCst, Ordering::SeqCst).is_ok());
+        freezing.disarm();
+        let mut again = freezing.due();
+        if let Err(error) = frozen {
+            // It goes on running, which is what the count must say.
+            self.count.fetch_and(!FROZEN, Ordering::SeqCst);
+            tracing::warn!(upstream = self.id(), %error, "freeze an instance");
+            again = Instant::now() + RETRY;
+        }
+        // Somebody may have come and gone between the freezing and the disarming.
+        (idle() && freezing.rearm()).then_some(again)
     }
 
     /// Takes no more requests from now on.
     pub(crate) fn drain(self: Arc<Self>) -> Drained {
         self.count.fetch_or(DRAINING, Ordering::SeqCst);
+        // From here on nothing is frozen any more; what is being written comes before the signal that ends the instance.
+        if let Some(freezing) = &self.freezing {
+            freezing.settle();
+        }
         Drained::new(self)
     }
 
@@ -119,6 +194,7 @@ impl std::fmt::Debug for Upstream {
             .field("addr", &self.addr)
             .field("in_flight", &self.in_flight())
             .field("draining", &self.is_draining())
+            .field("frozen", &self.is_frozen())
             .finish_non_exhaustive()
     }
 }

@@ -38,6 +38,7 @@ impl StatusClass {
 pub struct AppCounters {
     requests: [AtomicU64; 5],
     wakes: AtomicU64,
+    thaws: AtomicU64,
 }
 
 impl AppCounters {
@@ -49,6 +50,15 @@ impl AppCounters {
     /// Requests that had to wait for an instance.
     pub fn waited(&self) -> u64 {
         self.wakes.load(Ordering::Relaxed)
+    }
+
+    /// Times that an instance was thawed for a request.
+    pub fn thaws(&self) -> u64 {
+        self.thaws.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn thawed(&self, _took: std::time::Duration) {
+        self.thaws.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_request(&self, class: StatusClass) {

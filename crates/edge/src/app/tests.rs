@@ -14,6 +14,8 @@ impl Activate for Counting {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn resumed(&self, _app: &Arc<AppHandle>) {}
+
     fn refused(&self, _app: &Arc<AppHandle>, _drained: Drained) {}
 }
 

@@ -37,7 +37,7 @@ impl Record {
 
     /// The request is this app's: it counts there from now on.
     pub(super) fn belongs_to(&mut self, app: &Arc<AppHandle>) {
-        self.app = Some((Arc::clone(app), app.arrive()));
+        self.app = Some((Arc::clone(app), app.arrive(self.began)));
     }
 
     pub(super) fn went_to(&mut self, upstream: &Arc<Upstream>) {

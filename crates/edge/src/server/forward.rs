@@ -132,7 +132,10 @@ impl Forward<'_> {
             return Err(Page::timed_out(self.app.name(), patience));
         };
         let mut failed = match sent {
-            Ok(response) => return Ok(Sent::Answered((response, sender, lease))),
+            Ok(response) => {
+                lease.upstream().started();
+                return Ok(Sent::Answered((response, sender, lease)));
+            }
             Err(failed) => failed,
         };
         let unsent = failed.take_message();

@@ -30,6 +30,9 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
     Ok(match target {
         Target::App(app) => {
             record.belongs_to(&app);
+            if app.take_watched() {
+                connection.worker.shared.activate.resumed(&app);
+            }
             let forward = Forward { connection: &connection, app: &app, host: &host, record };
             match forward.run(request).await {
                 Ok(response) => response,

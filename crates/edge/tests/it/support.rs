@@ -52,6 +52,8 @@ impl Activate for Control {
         }
     }
 
+    fn resumed(&self, _app: &Arc<AppHandle>) {}
+
     fn refused(&self, _app: &Arc<AppHandle>, drained: Drained) {
         self.refusals.lock().unwrap().push(drained.upstream().id().to_owned());
     }
