@@ -2,10 +2,10 @@
 
 pub mod deployment;
 pub mod environment;
-pub mod idle;
 pub mod names;
 pub mod resources;
 pub mod revision;
+pub mod scaling;
 pub mod serving;
 pub mod settings;
 
