@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
 
 pub(crate) use flags::{DeployArgs, ReachArgs, ServeArgs};
-pub(crate) use values::{Since, duration, variable};
+pub(crate) use values::{Since, duration, memory, pause, variable};
 
 const ABOUT: &str = "A serverless cloud of one's own: push a Flask app's source, it runs behind HTTPS, sleeps when nobody asks, and wakes on request.";
 const AFTER: &str = "\

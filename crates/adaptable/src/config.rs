@@ -12,7 +12,7 @@ use crate::explain::Failure;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 10] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("domain", "localhost"),
@@ -20,6 +20,8 @@ const KEYS: [(&str, &str); 8] = [
     ("acme-email", ""),
     ("stack-dir", "/var/cache/adaptable"),
     ("idle-timeout", "15m"),
+    ("freeze-after", "100ms"),
+    ("memory-reserve", ""),
     ("user", "adaptable"),
 ];
 
@@ -45,6 +47,10 @@ pub(crate) struct ServeConfig {
     pub stack_dir: PathBuf,
     /// How long an app without requests keeps its last instance.
     pub idle_timeout: Duration,
+    /// After how long without a request an instance is frozen; `None` for never.
+    pub freeze_after: Option<Duration>,
+    /// Memory that no instance is started into, in bytes; where not set, a part of what the machine has.
+    pub memory_reserve: Option<u64>,
     /// The system user to become.
     pub user: String,
 }
@@ -109,6 +115,8 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "acme-email" => &args.acme_email,
         "stack-dir" => &args.stack_dir,
         "idle-timeout" => &args.idle_timeout,
+        "freeze-after" => &args.freeze_after,
+        "memory-reserve" => &args.memory_reserve,
         "user" => &args.user,
         _ => unreachable!("every key has a flag"),
     }
@@ -200,6 +208,15 @@ fn check(
         say("idle-timeout", "must be a duration, as in 90s or 15m");
         Duration::ZERO
     });
+    let freeze_after = cli::pause(text("freeze-after")).unwrap_or_else(|_unreadable| {
+        say("freeze-after", "must be a duration, as in 100ms or 2s, or off");
+        None
+    });
+    let reserve = Some(text("memory-reserve")).filter(|text| !text.is_empty()).map(cli::memory);
+    let memory_reserve = reserve.transpose().unwrap_or_else(|_unreadable| {
+        say("memory-reserve", "must be an amount of memory, as in 512M or 2G");
+        None
+    });
     if !is_user(text("user")) {
         say("user", "must be the name of a system user");
     }
@@ -218,6 +235,8 @@ fn check(
         acme_email: email.map(str::to_owned),
         stack_dir: absolute(Path::new(text("stack-dir"))),
         idle_timeout,
+        freeze_after,
+        memory_reserve,
         user: text("user").to_owned(),
     })
 }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use api::{ErrorBody, ErrorCode};
 use build::stack::{DEFAULT_RELEASES, Release, make};
 use build::{HostSettings, Stacks};
-use control::{Config, Control, Parts, Urls};
+use control::{Config, Control, Parts, Sharing, Urls};
 use edge::{BoundEdge, Edge, EdgeConfig, HostName};
 use engine::Engine;
 use engine::local::LocalEngine;
@@ -118,6 +118,10 @@ async fn platform(
         http: bound.http_addr().to_string(),
         https: bound.https_addr().to_string(),
         idle_timeout: config.idle_timeout,
+        sharing: Sharing {
+            freeze_after: config.freeze_after,
+            memory_reserve: config.memory_reserve.unwrap_or_else(memory_reserve),
+        },
         log_bytes: LOG_BYTES,
         disk_reserve: DISK_RESERVE,
         authority_pem: authority.certificate_pem().to_owned(),
@@ -147,6 +151,14 @@ async fn platform(
         _ = signalled() => tracing::warn!("stopped at once by a second signal"),
     }
     cause
+}
+
+/// What is kept back of the machine's memory where no setting says: a twentieth, but no more than a GB.
+fn memory_reserve() -> u64 {
+    const GB: u64 = 1 << 30;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
+    total.map_or(GB / 8, |kilobytes| kilobytes * 1024 / 20).min(GB)
 }
 
 /// Waits for the order to stop, or for the end of the launcher, without which nothing can go on.

@@ -13,6 +13,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
+    /// When the last one was noticed.
+    last: Option<Instant>,
     until: Option<(Instant, Failure)>,
 }
 
@@ -22,8 +24,12 @@ impl Backoff {
         self.until = None;
     }
 
-    /// A start failed.
-    pub(crate) fn failed(&mut self, now: Instant, failure: Failure) {
+    /// A start failed that began at `began`. Several that were under way at the same time count as one failure.
+    pub(crate) fn failed(&mut self, began: Instant, now: Instant, failure: Failure) {
+        if self.last.is_some_and(|last| began < last) {
+            return;
+        }
+        self.last = Some(now);
         self.failures += 1;
         // The first failure costs nothing: the next visitor tries again at once.
         let wait = match self.failures {
@@ -38,17 +44,21 @@ impl Backoff {
         if now.saturating_duration_since(ready_since) >= STABLE {
             self.failures = 0;
         }
-        self.failed(now, failure);
+        self.failed(now, now, failure);
     }
 
     /// What to tell a visitor in place of a start.
     pub(crate) fn refusal(&self, now: Instant) -> Option<Failure> {
-        self.until.as_ref().filter(|(until, _)| now < *until).map(|(_, failure)| failure.clone())
+        let (until, failure) = self.until.as_ref().filter(|(until, _)| now < *until)?;
+        let wait = until.saturating_duration_since(now).as_secs() + 1;
+        let loops = format!("It has failed {} times in a row; the next start is tried in {wait} s.", self.failures);
+        let detail = [failure.detail.as_str(), &loops].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+        Some(Failure { detail, retry_after: Some(wait), ..failure.clone() })
     }
 
-    /// Whether a wait is under way (or over, but not yet noticed).
-    pub(crate) fn waiting(&self) -> bool {
-        self.until.is_some()
+    /// When the wait that is under way ends.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until.as_ref().map(|(until, _)| *until)
     }
 
     /// Whether a wait has ended just now.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use api::Stream;
 use engine::{Container, ContainerSpec, Engine, Exit};
 use model::{AppName, RevisionNumber};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time;
 
 use crate::output::{AppLog, Tail};
+use crate::probe::Probe;
 use crate::spec::InUse;
 
 /// How long an app may take until it listens.
@@ -65,6 +65,18 @@ pub(crate) enum StartFailure {
         /// Where it should have listened.
         port: u16,
     },
+    /// The path that the settings name was not answered well.
+    #[error(
+        "the app did not answer {path} with a status below 400 within {} s{}",
+        START_TIMEOUT.as_secs(),
+        last.map(|status| format!("; its last answer had status {status}")).unwrap_or_default()
+    )]
+    Unhealthy {
+        /// What was asked.
+        path: String,
+        /// The last answer's status.
+        last: Option<u16>,
+    },
     /// Somebody stopped it.
     #[error("the start was cancelled")]
     Cancelled,
@@ -87,6 +99,7 @@ impl StartFailure {
                 )
             }
             Self::TimedOut { .. } => "an app has four minutes to listen on the port in the variable PORT, on 0.0.0.0".to_owned(),
+            Self::Unhealthy { .. } => "see its log, or change serving.probePath in the settings".to_owned(),
             Self::Cancelled => String::new(),
         }
     }
@@ -149,8 +162,25 @@ impl Instance {
         })
     }
 
-    /// Waits until the instance accepts a connection on its port.
-    pub(crate) async fn ready(&self, engine: &Arc<dyn Engine>) -> Result<(), StartFailure> {
+    /// Waits until the instance accepts a connection on its port, and answers what the settings ask for.
+    pub(crate) async fn ready(&self, engine: &Arc<dyn Engine>, probe: &Probe) -> Result<(), StartFailure> {
+        let started = Instant::now();
+        self.listens(engine).await?;
+        let Some(path) = probe.path() else { return Ok(()) };
+        let port = self.address.port();
+        tokio::select! {
+            biased;
+            exit = self.container.exited() => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
+            () = probe.healthy(self.address) => Ok(()),
+            () = self.workers_end() => Err(StartFailure::Workers { port }),
+            () = time::sleep(START_TIMEOUT.saturating_sub(started.elapsed())) => {
+                Err(StartFailure::Unhealthy { path: path.to_owned(), last: probe.last() })
+            }
+        }
+    }
+
+    /// Waits until it accepts a connection.
+    async fn listens(&self, engine: &Arc<dyn Engine>) -> Result<(), StartFailure> {
         let port = self.address.port();
         let started = Instant::now();
         let mut pause = Duration::from_millis(2);
@@ -197,14 +227,14 @@ impl Instance {
     ///
     /// Servers like gunicorn accept connections before they have read the app: only an answer, or staying alive for long, tells
     /// an app that works from one that is about to fail. An app whose first page takes its time is not failed for it.
-    pub(crate) async fn answers(&self, host: &str) -> Result<(), StartFailure> {
+    pub(crate) async fn answers(&self, probe: &Probe) -> Result<(), StartFailure> {
         let port = self.address.port();
         tokio::select! {
             biased;
             exit = self.container.exited() => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
             () = time::sleep(FIRST_ANSWER) => Ok(()),
             () = self.workers_end() => Err(StartFailure::Workers { port }),
-            () = self.first_answer(host) => {
+            () = probe.any_answer(self.address) => {
                 // An app that falls over its first request ends within this moment, if it ends for it.
                 match time::timeout(Duration::from_millis(2), self.container.exited()).await {
                     Ok(exit) => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
@@ -224,22 +254,6 @@ impl Instance {
             if self.tail.lines().iter().filter(ended).count() >= WORKERS {
                 return;
             }
-        }
-    }
-
-    async fn first_answer(&self, host: &str) {
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Adaptable-Probe\r\nAccept: */*\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: {host}\r\nConnection: close\r\n\r\n"
-        );
-        loop {
-            if let Ok(mut stream) = TcpStream::connect(self.address).await
-                && stream.write_all(request.as_bytes()).await.is_ok()
-                && matches!(stream.read(&mut [0_u8; 512]).await, Ok(1..))
-            {
-                return;
-            }
-            // Closed without a byte: the server is not ready, or it does not speak HTTP/1.
-            time::sleep(Duration::from_millis(50)).await;
         }
     }
 

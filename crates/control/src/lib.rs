@@ -15,8 +15,10 @@ mod garbage;
 mod instance;
 mod linefile;
 mod logs;
+mod machine;
 mod output;
 mod pipeline;
+mod probe;
 mod progress;
 mod push;
 mod registry;
@@ -40,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{from_store, internal};
+use crate::machine::Machine;
 use crate::output::AppLog;
 use crate::registry::{Entry, Registry};
 use crate::runtime::{Command, Live, Runtime, RuntimeParts};
@@ -48,6 +51,7 @@ use crate::uploads::Uploads;
 
 pub use error::Result;
 pub use logs::Lines;
+pub use machine::Sharing;
 pub use routes::Urls;
 pub use tokens::{Access, Who, may};
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub https: String,
     /// How long an app may be quiet before it sleeps.
     pub idle_timeout: Duration,
+    /// How apps share the machine.
+    pub sharing: Sharing,
     /// The most that is kept of one app's log, in bytes.
     pub log_bytes: u64,
     /// Free space below which no deployment begins, in bytes.
@@ -104,6 +110,7 @@ struct Inner {
     builder: build::Builder,
     git: source::git::Remote,
     registry: Arc<Registry>,
+    machine: Arc<Machine>,
     uploads: Uploads,
     /// Held while an app is created.
     creation: Mutex<()>,
@@ -130,6 +137,9 @@ impl Control {
         let Parts { store, engine, edge, builder, git } = parts;
         let uploads =
             Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
+        let registry = Arc::new(Registry::default());
+        let machine = Machine::new(config.sharing, Arc::clone(&registry));
+        let machine = Arc::new(machine.map_err(|error| internal("start the thread that freezes", &error))?);
         let inner = Inner {
             config,
             store,
@@ -137,7 +147,8 @@ impl Control {
             edge,
             builder,
             git,
-            registry: Arc::new(Registry::default()),
+            registry,
+            machine,
             uploads,
             creation: Mutex::new(()),
             garbage: Notify::new(),
@@ -158,6 +169,14 @@ impl Control {
         control.end_interrupted()?;
         control.publish_routes();
         control.inner.tasks.spawn(control.clone().collect_forever());
+        let watching = Arc::clone(&control.inner.machine).watch(Arc::clone(&control.inner.engine));
+        let stopping = control.inner.stopping.clone();
+        control.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = watching => {}
+                () = stopping.cancelled() => {}
+            }
+        });
         Ok(control)
     }
 
@@ -206,7 +225,7 @@ impl Control {
         });
         let directory = config.data_dir.join("logs").join(app.name.as_str());
         let log = AppLog::open(&directory, config.log_bytes).map_err(|error| internal("open the app's log", &error))?;
-        let edge_settings = live.as_ref().map_or_else(AppSettings::default, |live| specs.edge_settings(&live.spec));
+        let edge_settings = live.as_ref().map_or_else(AppSettings::default, |live| specs.edge_settings(&live.spec, None));
         let handle = AppHandle::new(app.name.as_str(), edge_settings, AppStatus::NoRevision);
         let (mailbox, receiver) = mpsc::unbounded_channel();
         let entry = Arc::new(Entry {
@@ -224,6 +243,7 @@ impl Control {
             app: app.name.clone(),
             specs,
             engine: Arc::clone(&self.inner.engine),
+            machine: Arc::clone(&self.inner.machine),
             handle,
             log,
             live,

@@ -18,8 +18,11 @@ use crate::instance::{Instance, StartFailure, describe};
 use crate::output::Splitter;
 use crate::progress::Progress;
 use crate::registry::Entry;
-use crate::runtime::{Command, Live};
+use crate::runtime::{Command, Live, port_of};
 use crate::{Control, clock, construction};
+
+/// What an instance of a new revision is taken to need, in bytes: nobody has seen one yet.
+const START_NEED: u64 = 128 * 1024 * 1024;
 
 /// A revision to be served, and whether it was made just now.
 struct Candidate {
@@ -46,8 +49,8 @@ pub(crate) async fn run(
         {
             release(control, entry, &candidate.live, args, progress, cancel).await?;
         }
-        let instance = start(control, entry, &candidate.live, progress, cancel).await?;
-        switch(control, entry, number, candidate.live, instance, progress).await
+        let first = start(control, entry, &candidate.live, progress, cancel).await?;
+        switch(control, entry, number, candidate.live, first, progress).await
     };
     work.await
 }
@@ -172,37 +175,79 @@ async fn relay(progress: &Progress, stream: api::Stream, mut from: impl tokio::i
     }
 }
 
-/// Starts an instance beside those that serve, and waits until it accepts connections.
+/// Starts instances beside those that serve, as many as the load needs, and waits until the first has answered.
 async fn start(
     control: &Control,
     entry: &Entry,
     live: &Live,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Instance> {
+) -> Result<Vec<Instance>> {
     progress.start(Step::Start).await.map_err(from_store)?;
     let engine = &control.inner.engine;
-    let (spec, port) = entry.specs.instance(live);
-    let image = entry.specs.in_use(&live.spec.image);
-    let instance = match Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, image).await {
+    let port = port_of(&live.spec);
+    let first = match begin(control, entry, live).await {
         Ok(instance) => instance,
         Err(failure) => return Err(start_failed(&failure, &[], port, progress)),
     };
+    let probe = entry.specs.probe(&live.spec);
     let proven = async {
-        instance.ready(engine).await?;
-        instance.answers(&entry.specs.hostname).await
+        first.ready(engine, &probe).await?;
+        first.answers(&probe).await
     };
     let ready = tokio::select! {
         ready = proven => ready,
         () = cancel.cancelled() => Err(StartFailure::Cancelled),
     };
     if let Err(failure) = ready {
-        let tail = instance.tail.clone();
-        instance.stop(engine).await;
+        let tail = first.tail.clone();
+        first.stop(engine).await;
         return Err(start_failed(&failure, &tail.lines(), port, progress));
     }
+    let mut instances = vec![first];
+    instances.extend(companions(control, entry, live, cancel).await);
     progress.end(StepState::Done).await.map_err(from_store)?;
-    Ok(instance)
+    Ok(instances)
+}
+
+/// One more instance of a candidate, not ready yet.
+async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Result<Instance, StartFailure> {
+    let engine = &control.inner.engine;
+    let (spec, port) = entry.specs.instance(live);
+    let _place =
+        control.inner.machine.admit(engine, spec.limits.memory_bytes.min(START_NEED)).await.map_err(StartFailure::NoRoom)?;
+    let image = entry.specs.in_use(&live.spec.image);
+    Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, image).await
+}
+
+/// What else the app's load needs at once, now that the revision has shown that it works. An instance less is no reason to fail.
+async fn companions(control: &Control, entry: &Entry, live: &Live, cancel: &CancellationToken) -> Vec<Instance> {
+    let (reply, answer) = oneshot::channel();
+    let needed = match entry.mailbox.send(Command::Needed(live.clone(), reply)) {
+        Ok(()) => answer.await.unwrap_or(1),
+        Err(_ended) => 1,
+    };
+    let engine = &control.inner.engine;
+    let probe = entry.specs.probe(&live.spec);
+    let starts = (1..needed).map(async |_| {
+        let instance = begin(control, entry, live).await?;
+        let ready = tokio::select! {
+            ready = instance.ready(engine, &probe) => ready,
+            () = cancel.cancelled() => Err(StartFailure::Cancelled),
+        };
+        match ready {
+            Ok(()) => Ok(instance),
+            Err(failure) => {
+                instance.stop(engine).await;
+                Err(failure)
+            }
+        }
+    });
+    let started = futures_util::future::join_all(starts.collect::<Vec<_>>()).await;
+    started
+        .into_iter()
+        .filter_map(|result| result.inspect_err(|failure| entry.log.say("", &format!("an instance less: {failure}"))).ok())
+        .collect()
 }
 
 /// The failure of a start: the app's last lines go into the deployment's log, and what they say into the advice.
@@ -228,17 +273,22 @@ fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &
     }
 }
 
+async fn stop_all(control: &Control, instances: Vec<Instance>) {
+    let stops = instances.into_iter().map(|instance| instance.stop(&control.inner.engine));
+    futures_util::future::join_all(stops).await;
+}
+
 /// On disk first, then at the edge: after a crash in between the new revision is served, as the store says.
 async fn switch(
     control: &Control,
     entry: &Entry,
     number: DeploymentNumber,
     live: Live,
-    instance: Instance,
+    instances: Vec<Instance>,
     progress: &Progress,
 ) -> Result<()> {
     if let Err(error) = progress.start(Step::Switch).await {
-        instance.stop(&control.inner.engine).await;
+        stop_all(control, instances).await;
         return Err(from_store(error));
     }
     let (id, revision, now) = (entry.id, live.number, clock::now());
@@ -250,11 +300,11 @@ async fn switch(
         })
         .await;
     if let Err(error) = written {
-        instance.stop(&control.inner.engine).await;
+        stop_all(control, instances).await;
         return Err(error);
     }
     let (reply, answer) = oneshot::channel();
-    let promote = Command::Promote { live, instance: Box::new(instance), reply };
+    let promote = Command::Promote { live, instances, reply };
     if entry.mailbox.send(promote).is_ok() {
         let _ended = answer.await;
     }

@@ -69,6 +69,12 @@ impl Activate for Registry {
         }
     }
 
+    fn resumed(&self, app: &Arc<AppHandle>) {
+        if let Some(entry) = self.get(app.name()) {
+            let _closed = entry.mailbox.send(Command::Resumed);
+        }
+    }
+
     fn refused(&self, app: &Arc<AppHandle>, drained: Drained) {
         if let Some(entry) = self.get(app.name()) {
             let _closed = entry.mailbox.send(Command::Refused(drained));

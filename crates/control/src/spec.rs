@@ -10,6 +10,7 @@ use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Profile, Upper};
 use model::environment::{self, Facts};
 use model::{AppName, RevisionNumber, RevisionSpec};
 
+use crate::probe::Probe;
 use crate::runtime::{Live, port_of};
 
 /// The port that apps are told to listen on.
@@ -20,6 +21,12 @@ const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const BUNDLE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 /// Processes and threads of one instance.
 const PIDS: u32 = 1024;
+/// How long a request waits for a place where all instances are full: so long, or so many of the app's usual starts.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+const QUEUE_STARTS: f64 = 3.5;
+/// How many requests may wait for a place.
+const QUEUE_LEAST: usize = 100;
+const QUEUE_MOST: usize = 10_000;
 
 /// What is the same for every container of an app.
 #[derive(Debug)]
@@ -113,10 +120,20 @@ impl Specs {
         spec.idle_timeout.map_or(self.idle_default, |seconds| Duration::from_secs(u64::from(seconds)))
     }
 
-    /// What the edge is told of a revision.
-    pub(crate) fn edge_settings(&self, spec: &RevisionSpec) -> AppSettings {
+    /// How a revision's instances are asked whether they work.
+    pub(crate) fn probe(&self, spec: &RevisionSpec) -> Probe {
+        Probe::new(&self.hostname, spec.serving.probe_path.as_deref())
+    }
+
+    /// What the edge is told of a revision, whose starts usually take so long.
+    pub(crate) fn edge_settings(&self, spec: &RevisionSpec, usual_start: Option<Duration>) -> AppSettings {
+        let resources = &spec.resources;
+        let room = resources.max_concurrent_requests_per_instance.saturating_mul(resources.max_instances) as usize;
         AppSettings {
-            max_concurrent_requests_per_instance: spec.resources.max_concurrent_requests_per_instance as usize,
+            max_concurrent_requests_per_instance: resources.max_concurrent_requests_per_instance as usize,
+            // As many as could be served at once may wait for the next turn.
+            queue_limit: room.clamp(QUEUE_LEAST, QUEUE_MOST),
+            queue_timeout: usual_start.unwrap_or_default().mul_f64(QUEUE_STARTS).max(QUEUE_TIMEOUT),
             request_timeout: spec.serving.request_timeout(),
             ..AppSettings::default()
         }

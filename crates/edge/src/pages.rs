@@ -133,12 +133,16 @@ impl Page {
     }
 
     fn failed(failure: Failure) -> Self {
-        let Failure { kind, title, detail } = failure;
-        match kind {
+        let Failure { kind, title, detail, retry_after } = failure;
+        let page = match kind {
             FailureKind::Start => Self::new(StatusCode::BAD_GATEWAY, "start_failed", title, detail),
             FailureKind::StartTimeout => Self::new(StatusCode::GATEWAY_TIMEOUT, "start_timeout", title, detail),
             FailureKind::Capacity => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_capacity", title, detail).retry(10),
             FailureKind::Gone => Self::new(StatusCode::NOT_FOUND, "gone", title, detail),
+        };
+        match retry_after {
+            Some(seconds) => page.retry(seconds),
+            None => page,
         }
     }
 

@@ -191,6 +191,10 @@ impl Engine for FakeEngine {
         self.listeners(id).await.map(|_running| Usage { memory_bytes: 1 << 20, cpu_seconds: 0.01 })
     }
 
+    async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError> {
+        self.listeners(id).await.map(drop)
+    }
+
     async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: File) -> Result<(), EngineError> {
         let files = unpack(prefix, archive).map_err(|error| EngineError::Failed(format!("unpack layer {layer}: {error}")))?;
         self.lock().layers.insert(layer.clone(), Layer { files, sealed: true });

@@ -144,6 +144,14 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     /// What it uses.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, EngineError>;
 
+    /// Memory that containers could still take, in bytes; `None` where nobody needs to care.
+    async fn room(&self) -> Option<u64> {
+        None
+    }
+
+    /// Pushes the memory of a container that does nothing out to where it costs less. Fine where there is no such place.
+    async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError>;
+
     /// Unpacks a checked archive as a new layer, below the directory `prefix` (absolute, as in `/app`).
     async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: std::fs::File) -> Result<(), EngineError>;
 

@@ -278,6 +278,17 @@ impl Engine for LocalEngine {
         }
     }
 
+    async fn room(&self) -> Option<u64> {
+        // What the kernel could give without swapping (proc(5), MemAvailable).
+        let text = tokio::fs::read_to_string("/proc/meminfo").await.ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError> {
+        self.done(Request::PushOut(id.clone()), None).await
+    }
+
     async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: File) -> Result<(), EngineError> {
         self.done(Request::Unpack(layer.clone(), prefix.to_owned()), Some(&archive)).await
     }

@@ -109,6 +109,10 @@ impl Scaler {
             *self = Self::default();
             return bounds.min.min(bounds.max);
         }
+        if load.ready == 0 && load.waiting == 0 {
+            // Whatever was: nobody asks for the first instance.
+            return bounds.min.min(bounds.max);
+        }
         let concurrency = u64::from(bounds.concurrency.max(1));
         let needed = |millis: u64| clamp(millis.div_ceil(concurrency * TARGET_PERCENT * 10));
         let now = clamp((u64::from(load.in_flight) + u64::from(load.waiting)).div_ceil(concurrency));

@@ -28,6 +28,8 @@ pub struct Serving {
     pub protocol: Protocol,
     /// Seconds that an instance may take until its response begins.
     pub request_timeout: u32,
+    /// Seconds that an instance which leaves may take for the requests it has in flight, before it is told to end.
+    pub drain_timeout: u32,
     /// The path that a new revision must answer with a status below 400 before it takes traffic; without one, any answer will do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_path: Option<String>,
@@ -35,7 +37,14 @@ pub struct Serving {
 
 impl Default for Serving {
     fn default() -> Self {
-        Self { freeze: true, freeze_after: None, protocol: Protocol::Http1, request_timeout: 300, probe_path: None }
+        Self {
+            freeze: true,
+            freeze_after: None,
+            protocol: Protocol::Http1,
+            request_timeout: 300,
+            drain_timeout: 30,
+            probe_path: None,
+        }
     }
 }
 
@@ -45,9 +54,15 @@ impl Serving {
         Duration::from_secs(u64::from(self.request_timeout))
     }
 
-    /// After how long without a request an instance is frozen, if at all.
-    pub fn freeze_after(&self, default: Duration) -> Option<Duration> {
-        self.freeze.then(|| self.freeze_after.map_or(default, |millis| Duration::from_millis(u64::from(millis))))
+    /// How long an instance that leaves may take for the requests it has in flight.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain_timeout))
+    }
+
+    /// After how long without a request an instance is frozen, if at all; `default` is the platform's.
+    pub fn freeze_after(&self, default: Option<Duration>) -> Option<Duration> {
+        let own = self.freeze_after.map(|millis| Duration::from_millis(u64::from(millis)));
+        own.or(default).filter(|_| self.freeze)
     }
 
     /// Names what is wrong with it.
@@ -60,6 +75,9 @@ impl Serving {
         }
         if !(1..=3600).contains(&self.request_timeout) {
             say("serving.requestTimeout", "must be from 1 to 3600 seconds".to_owned());
+        }
+        if self.drain_timeout > 3600 {
+            say("serving.drainTimeout", "must be from 0 to 3600 seconds".to_owned());
         }
         if self.probe_path.as_deref().is_some_and(|path| !is_path(path)) {
             say("serving.probePath", "must be a path that begins with '/', as in /healthz".to_owned());
@@ -80,9 +98,10 @@ mod tests {
     fn defaults_and_what_is_refused() {
         let serving: Serving = serde_json::from_str("{}").expect("an empty document");
         assert_eq!(serving, Serving::default());
-        assert_eq!(serving.freeze_after(Duration::from_millis(100)), Some(Duration::from_millis(100)));
+        assert_eq!(serving.freeze_after(Some(Duration::from_millis(100))), Some(Duration::from_millis(100)));
+        assert_eq!(serving.freeze_after(None), None);
         let off = Serving { freeze: false, ..Serving::default() };
-        assert_eq!(off.freeze_after(Duration::from_millis(100)), None);
+        assert_eq!(off.freeze_after(Some(Duration::from_millis(100))), None);
         let mut named = Vec::new();
         let bad = Serving {
             freeze_after: Some(u32::MAX),

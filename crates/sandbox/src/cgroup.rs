@@ -250,6 +250,29 @@ impl Group {
         }
     }
 
+    /// Pushes its memory out to swap, where the machine has some; it comes back page by page when it is touched.
+    pub(crate) fn push_out(&self) -> io::Result<()> {
+        let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+        if swaps.lines().nth(1).is_none() {
+            return Ok(());
+        }
+        if !self.cgroups.pure() {
+            // What may be swapped is limited together with memory, so nothing more is taken than before.
+            return self.v1("memory", "memory.force_empty").map_or(Ok(()), |path| fs::write(path, "0"));
+        }
+        let (Some(limit), Some(reclaim)) = (self.v2("memory.swap.max"), self.v2("memory.reclaim")) else { return Ok(()) };
+        let current = self.v2("memory.current").and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        // Only now, not while it runs: an app's limit is memory.
+        fs::write(&limit, "max")?;
+        let pushed = fs::write(reclaim, current.trim());
+        fs::write(limit, "0")?;
+        match pushed {
+            // Less was found than asked for, as is usual.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+
     /// What it uses now.
     pub(crate) fn usage(&self) -> Usage {
         let number = |path: Option<PathBuf>| path.and_then(|path| fs::read_to_string(path).ok())?.trim().parse::<u64>().ok();

@@ -28,6 +28,8 @@ pub enum Request {
     Listeners(ContainerId),
     /// What does it use?
     Usage(ContainerId),
+    /// Push out its memory, where the machine has a place for that.
+    PushOut(ContainerId),
     /// Unpack the archive in the descriptor as a layer, below a directory.
     Unpack(LayerId, String),
     /// Make a written layer whole, keeping what lies below these directories; all where there are none.

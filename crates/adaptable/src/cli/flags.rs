@@ -103,6 +103,20 @@ pub(crate) struct ServeArgs {
     pub idle_timeout: Option<String>,
     #[arg(
         long,
+        value_name = "TIME",
+        help_heading = "Platform",
+        help = "After how long without a request an instance loses the processor until the next one; off for never [env: ADAPTABLE_FREEZE_AFTER] [default: 100ms]"
+    )]
+    pub freeze_after: Option<String>,
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help_heading = "Platform",
+        help = "Memory that no instance is started into, as in 512M [env: ADAPTABLE_MEMORY_RESERVE] [default: a twentieth of the machine's]"
+    )]
+    pub memory_reserve: Option<String>,
+    #[arg(
+        long,
         value_name = "NAME",
         help_heading = "Platform",
         help = "The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]"

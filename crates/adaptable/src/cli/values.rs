@@ -55,6 +55,31 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// Reads a duration that may be shorter than a second (`250ms`), or `off`.
+pub(crate) fn pause(text: &str) -> Result<Option<Duration>, String> {
+    match (text.trim(), text.trim().strip_suffix("ms")) {
+        ("off", _) => Ok(None),
+        (_, Some(millis)) => {
+            let millis = millis.trim().parse::<u32>();
+            millis
+                .map(|millis| Some(Duration::from_millis(u64::from(millis))))
+                .map_err(|_not| format!("{text:?} is not a duration"))
+        }
+        (text, None) => duration(text).map(Some),
+    }
+}
+
+/// Reads an amount of memory in MB, or with its unit: `512M`, `2G`. In bytes.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let unit = match text.bytes().last() {
+        Some(b'G' | b'g') => 1 << 30,
+        _ => 1 << 20,
+    };
+    let number = text.trim_end_matches(['G', 'g', 'M', 'm']).parse::<u32>();
+    number.map(|number| u64::from(number) * unit).map_err(|_not| format!("{text:?} is not an amount of memory"))
+}
+
 /// From when on: so long ago, or at that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {

@@ -7,12 +7,16 @@ mod commands;
 mod crash;
 mod deploying;
 mod first;
+mod freezing;
 mod images;
 mod isolation;
 mod push;
+mod scaling;
 mod start;
 mod streams;
 mod waking;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use testkit::{Options, Platform};
@@ -47,6 +51,19 @@ fn plain(text: &str) -> String {
 fn step<'a>(document: &'a Value, name: &str) -> Option<&'a str> {
     let steps = document["steps"].as_array().expect("a list of steps");
     steps.iter().find(|step| step["name"] == name).and_then(|step| step["state"].as_str())
+}
+
+/// What runs of the app `shop`, as `status` tells it.
+fn instances(platform: &Platform) -> Vec<Value> {
+    platform.cli(&["status", "shop", "--json"]).expect(0).json()["instances"].as_array().expect("a list").clone()
+}
+
+/// Writes a settings document beside the sources, for `--settings`.
+fn settings(platform: &Platform, document: &str) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("documents-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let directory = platform.source(&name, &[("settings.yaml", document)]);
+    directory.join("settings.yaml").to_str().expect("a plain path").to_owned()
 }
 
 /// Tells a measurement to whoever runs the tests with their output shown.

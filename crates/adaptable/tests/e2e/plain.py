@@ -3,7 +3,9 @@
 import json
 import os
 import socket
+import signal
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -15,6 +17,16 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        with LOCK:
+            BUSY["now"] += 1
+            BUSY["peak"] = max(BUSY["now"], BUSY["peak"])
+        try:
+            self.answer()
+        finally:
+            with LOCK:
+                BUSY["now"] -= 1
+
+    def answer(self):
         url = urlsplit(self.path)
         action = getattr(self, "on_" + url.path.strip("/"), None)
         body = (TEXT if action is None else str(action(dict(parse_qsl(url.query))))).encode()
@@ -35,6 +47,20 @@ class Handler(BaseHTTPRequestHandler):
     def on_slow(self, query):
         time.sleep(float(query["seconds"]))
         return TEXT
+
+    def on_work(self, query):
+        time.sleep(float(query["seconds"]))
+        return json.dumps({"boot": BOOT, "peak": BUSY["peak"]})
+
+    def on_spin(self, query):
+        threading.Thread(target=spin, daemon=True).start()
+        return "spinning"
+
+    def on_take(self, query):
+        size = int(query["mb"]) << 20
+        TAKEN.append(bytearray(size))
+        TAKEN[-1][::4096] = b"x" * (size // 4096)
+        return "taken"
 
     def on_print(self, query):
         print(query["text"], flush=True)
@@ -86,5 +112,17 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def spin():
+    while True:
+        pass
+
+
+def bye(number, frame):
+    print("told to end", flush=True)
+    os._exit(0)
+
+
+LOCK, BUSY, TAKEN = threading.Lock(), {"now": 0, "peak": 0}, []
+signal.signal(signal.SIGTERM, bye)
 BOOT = f"{time.time()} {os.urandom(4).hex()}"
 ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()

@@ -5,11 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use testkit::{Answer, Platform, wait_until};
 
-use crate::{plain, sleepy};
-
-fn instances(platform: &Platform) -> usize {
-    platform.cli(&["status", "shop", "--json"]).expect(0).json()["instances"].as_array().expect("a list").len()
-}
+use crate::{instances, plain, sleepy};
 
 fn ask_json(platform: &Platform) -> Answer {
     platform.request("GET", "shop", "/", &[("Accept", "application/json")], b"").expect("an answer")
@@ -21,7 +17,7 @@ fn a_quiet_app_sleeps_and_a_crowd_wakes_it_once() {
     let source = platform.source("shop", &[("app.py", &plain("awake"))]);
     platform.deploy(&source, &[]);
     platform.get("shop", "/");
-    wait_until("the last instance is stopped", 15, || instances(&platform) == 0);
+    wait_until("the last instance is stopped", 15, || instances(&platform).is_empty());
     assert_eq!(platform.cli(&["status", "shop", "--json"]).expect(0).json()["state"], "live", "an app that sleeps is live");
 
     let boots: Vec<String> = std::thread::scope(|scope| {
@@ -72,7 +68,7 @@ fn an_app_that_no_longer_starts_is_told_and_left_alone_for_a_while() {
         .replace("BOOT = ", &format!("if time.time() > {until}:\n    sys.exit('my licence has expired')\nBOOT = "));
     let source = platform.source("shop", &[("app.py", &text)]);
     platform.deploy(&source, &[]);
-    wait_until("the time is over and the app asleep", 20, || now() > until + 1 && instances(&platform) == 0);
+    wait_until("the time is over and the app asleep", 20, || now() > until + 1 && instances(&platform).is_empty());
 
     let first = ask_json(&platform);
     assert_eq!((first.status, &first.json()["error"]["code"]), (502, &json!("start_failed")), "{}", first.text());

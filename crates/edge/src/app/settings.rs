@@ -51,12 +51,14 @@ pub struct Failure {
     pub title: String,
     /// What the owner can do, or more about it.
     pub detail: String,
+    /// After how many seconds it is worth asking again, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl Failure {
     /// A failure with its words.
     pub fn new(kind: FailureKind, title: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { kind, title: title.into(), detail: detail.into() }
+        Self { kind, title: title.into(), detail: detail.into(), retry_after: None }
     }
 }
 

@@ -236,6 +236,10 @@ impl Server {
                 let reply = self.running.get(&id).map_or_else(|| missing(&id), |it| Reply::Usage(it.group.usage()));
                 return self.answer(number, reply, &[]);
             }
+            Request::PushOut(id) => match self.running.get(&id) {
+                Some(running) => Work::PushOut { group: running.group.clone() },
+                None => return self.answer(number, missing(&id), &[]),
+            },
             Request::Has(layer) => return self.answer(number, Reply::Has(places.layer(layer.as_str()).is_dir()), &[]),
             Request::Layers => return self.answer(number, work::layers(&places), &[]),
             Request::Unpack(layer, prefix) => Work::Unpack { layer, prefix, archive: fds.next() },

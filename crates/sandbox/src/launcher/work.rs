@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Refusal, Reply};
 use crate::network::Network;
 use crate::pack;
@@ -33,6 +33,10 @@ pub(super) enum Work {
     },
     RemoveCache {
         cache: CacheName,
+    },
+    /// Push out the memory of a container.
+    PushOut {
+        group: Group,
     },
     /// Look at the machine.
     Check {
@@ -79,6 +83,10 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
             pack::pack(&root, File::from(to)).map(Reply::Packed)
         }
         Work::Check { cgroups, network } => Ok(Reply::Findings([cgroups.check(), network.check()].concat())),
+        Work::PushOut { group } => {
+            group.push_out()?;
+            Ok(Reply::Done)
+        }
         Work::Maintain(network) => {
             network.maintain();
             Ok(Reply::Done)

@@ -1,0 +1,33 @@
+//! What an app's visitors are told when it does not start.
+
+use edge::{Failure, FailureKind};
+
+use crate::instance::StartFailure;
+
+/// A start failure for the app's visitors: what happened, nothing of the app's own output.
+pub(super) fn for_visitors(failure: &StartFailure) -> Failure {
+    let kind = match failure {
+        StartFailure::NoRoom(_) => FailureKind::Capacity,
+        StartFailure::TimedOut { .. } | StartFailure::Unhealthy { .. } => FailureKind::StartTimeout,
+        _ => FailureKind::Start,
+    };
+    let title = match failure {
+        StartFailure::NoRoom(_) => "There is no room for this app just now",
+        StartFailure::TimedOut { .. } | StartFailure::Unhealthy { .. } => "The app took too long to start",
+        StartFailure::Elsewhere { .. } => "The app listens elsewhere",
+        StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => {
+            "The app did not start"
+        }
+    };
+    let detail = match failure {
+        StartFailure::Engine(_) | StartFailure::NoRoom(_) => String::new(),
+        other => {
+            let mut text = other.to_string();
+            if let Some(first) = text.get_mut(0..1) {
+                first.make_ascii_uppercase();
+            }
+            format!("{text}. The app's log tells more.")
+        }
+    };
+    Failure::new(kind, title, detail)
+}
