@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use testkit::wait_until;
 
-use crate::{plain, platform};
+use crate::{after_a_crash, plain, platform};
 
 #[test]
 fn visitors_notice_nothing_of_a_deployment() {
@@ -78,7 +78,7 @@ fn memory_has_a_limit_and_files_count() {
     for path in [format!("/eat?bytes={}", 400 << 20), format!("/write?bytes={}", 400 << 20)] {
         let answer = platform.get("shop", &path);
         assert_eq!(answer.status, 502, "{path}: {}", answer.text());
-        assert_eq!(platform.get("shop", "/").text(), "hungry", "a new instance answers");
+        assert_eq!(after_a_crash(&platform).text(), "hungry", "a new instance answers");
     }
     let told = "the instance ended: killed, because it needed more memory than its limit";
     wait_until("the log tells why", 5, || platform.cli(&["logs", "shop"]).expect(0).stdout.contains(told));

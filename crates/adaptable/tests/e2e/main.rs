@@ -53,6 +53,13 @@ fn step<'a>(document: &'a Value, name: &str) -> Option<&'a str> {
     steps.iter().find(|step| step["name"] == name).and_then(|step| step["state"].as_str())
 }
 
+/// The next visit to an app whose process has just died. Who comes in the very moment in which it is taken down may be told
+/// the same as who was there when it died, once.
+fn after_a_crash(platform: &Platform) -> testkit::Answer {
+    let next = platform.get("shop", "/");
+    if next.status == 502 { platform.get("shop", "/") } else { next }
+}
+
 /// What runs of the app `shop`, as `status` tells it.
 fn instances(platform: &Platform) -> Vec<Value> {
     platform.cli(&["status", "shop", "--json"]).expect(0).json()["instances"].as_array().expect("a list").clone()

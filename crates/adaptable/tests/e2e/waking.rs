@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use testkit::{Answer, Platform, wait_until};
 
-use crate::{instances, plain, sleepy};
+use crate::{after_a_crash, instances, plain, sleepy};
 
 fn ask_json(platform: &Platform) -> Answer {
     platform.request("GET", "shop", "/", &[("Accept", "application/json")], b"").expect("an answer")
@@ -48,11 +48,7 @@ fn a_crash_is_told_and_the_next_visitor_is_served() {
     let died = platform.request("GET", "shop", "/exit", &[("Accept", "text/html")], b"").expect("an answer");
     assert_eq!(died.status, 502, "{}", died.text());
     assert!(died.text().contains("closed the connection without an answer"), "{}", died.text());
-    let mut next = platform.get("shop", "/");
-    if next.status == 502 {
-        // Who comes in the very moment in which the process is taken down may be told the same, once.
-        next = platform.get("shop", "/");
-    }
+    let next = after_a_crash(&platform);
     assert_eq!((next.status, next.text().as_str()), (200, "risen"));
     wait_until("the log tells it", 5, || {
         platform.cli(&["logs", "shop"]).expect(0).stdout.contains("the instance ended: exit code 3")
