@@ -111,6 +111,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         to: Option<RevisionNumber>,
     },
+    /// Give a part of the visitors another revision than the live one
+    #[command(after_help = "Examples: adaptable split shop --to 7 --percent 10; adaptable split shop --off")]
+    Split {
+        /// The app
+        app: AppName,
+        /// The other revision
+        #[arg(long, value_name = "N", requires = "percent", conflicts_with = "off")]
+        to: Option<RevisionNumber>,
+        /// How many visitors of a hundred get it
+        #[arg(long, value_name = "PERCENT", requires = "to", value_parser = clap::value_parser!(u8).range(1..=99))]
+        percent: Option<u8>,
+        /// Give all visitors the live revision again
+        #[arg(long)]
+        off: bool,
+    },
     /// Stop an app's instances; it answers 503 until it is resumed
     #[command(after_help = "Example: adaptable pause shop")]
     Pause {

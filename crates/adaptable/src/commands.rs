@@ -14,6 +14,7 @@ mod revisions;
 mod rollback;
 mod scale;
 mod settings;
+mod split;
 #[cfg(target_os = "linux")]
 mod stack;
 mod status;
@@ -110,6 +111,14 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Revisions { app } => revisions::run(context, &app).await,
         Command::Deployments { app } => deployments::run(context, &app).await,
         Command::Rollback { app, to } => rollback::run(context, &app, to).await,
+        Command::Split { app, to, percent, off } => {
+            let order = match (to, percent) {
+                _ if off => split::Order::Off,
+                (Some(to), Some(percent)) => split::Order::Set(to, percent),
+                _ => split::Order::Show,
+            };
+            split::run(context, &app, order).await
+        }
         Command::Pause { app } => pause::pause(context, &app).await,
         Command::Resume { app } => pause::resume(context, &app).await,
         Command::Delete { app, yes } => delete::run(context, &app, yes).await,

@@ -59,6 +59,9 @@ pub struct AppStatus {
     /// What lists show of it.
     #[serde(flatten)]
     pub summary: AppSummary,
+    /// The part of the visitors that gets another revision, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Its instances.
     pub instances: Vec<InstanceStatus>,
     /// Its last deployments, the newest first.
@@ -119,6 +122,19 @@ pub struct RevisionSummary {
     pub image: String,
     /// Whether visitors get it.
     pub serving: bool,
+    /// How many visitors of a hundred get it.
+    #[serde(default)]
+    pub percent: u8,
+}
+
+/// A part of an app's visitors that gets another revision than the live one: body of `PUT /apps/{app}/split`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The other revision.
+    pub revision: RevisionNumber,
+    /// How many visitors of a hundred get it: 1 to 99.
+    pub percent: u8,
 }
 
 /// Body of `POST /apps/{app}/rollback`; the answer is [`crate::Accepted`].

@@ -14,7 +14,7 @@ pub mod tokens;
 
 pub use apps::{
     AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary,
-    RollbackRequest, ScalePatch, SettingsChanged,
+    RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
 pub use client::{Client, ClientError};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};

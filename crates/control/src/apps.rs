@@ -1,13 +1,14 @@
 //! Use cases on apps: what is there, pause and resume, sleep, delete, revisions.
 
-use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, RevisionSummary};
+use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, RevisionSummary, Split};
 use model::{AppName, DeploymentState};
 use store::{App, Tx};
 use tokio::sync::oneshot;
 
 use crate::error::{Result, app_not_found, from_store};
 use crate::registry::Entry;
-use crate::runtime::Command;
+use crate::runtime::{Command, Mailbox};
+use crate::split::ask_all;
 use crate::{Control, clock, documents};
 
 /// Deployments shown with an app's status.
@@ -30,16 +31,20 @@ impl Control {
                 let summary = summary(tx, &app, urls.app(&name))?;
                 let deployments = tx.deployments(app.id, SHOWN)?;
                 let deployments = deployments.iter().map(|it| documents::deployment(&name, &urls.app(&name), it)).collect();
-                Ok(Some((summary, deployments)))
+                let split = app.split.map(|split| Split { revision: split.revision, percent: split.percent });
+                Ok(Some((summary, split, deployments)))
             })
             .await?;
-        let (summary, deployments) = found.ok_or_else(|| app_not_found(&entry.name))?;
-        let (reply, answer) = oneshot::channel();
-        let instances = match entry.mailbox.send(Command::Status(reply)) {
-            Ok(()) => answer.await.unwrap_or_default(),
-            Err(_closed) => Vec::new(),
-        };
-        Ok(AppStatus { summary, instances, deployments })
+        let (summary, split, deployments) = found.ok_or_else(|| app_not_found(&entry.name))?;
+        let mut instances = Vec::new();
+        for (_, mailbox) in entry.parts() {
+            let (reply, answer) = oneshot::channel();
+            // A mailbox is closed when its app is being deleted.
+            if mailbox.send(Command::Status(reply)).is_ok() {
+                instances.extend(answer.await.unwrap_or_default());
+            }
+        }
+        Ok(AppStatus { summary, split, instances, deployments })
     }
 
     /// An app's revisions, the newest first.
@@ -48,14 +53,21 @@ impl Control {
         let id = entry.id;
         let name = name.clone();
         self.read(move |tx| {
-            let live = tx.app(&name)?.and_then(|app| app.live);
+            let app = tx.app(&name)?;
+            let (live, split) = app.map_or((None, None), |app| (app.live, app.split));
+            let percent = |number| match split {
+                Some(split) if split.revision == number => split.percent,
+                Some(split) if live == Some(number) => 100 - split.percent,
+                _ => u8::from(live == Some(number)) * 100,
+            };
             let list = tx.revisions(id)?;
             let list = list.into_iter().map(|revision| RevisionSummary {
                 revision: revision.number,
                 created_at: clock::timestamp(revision.created_at),
                 commit: revision.spec.commit.as_ref().map(documents::commit),
                 image: revision.spec.image.clone(),
-                serving: live == Some(revision.number),
+                serving: percent(revision.number) > 0,
+                percent: percent(revision.number),
             });
             Ok(list.collect())
         })
@@ -76,14 +88,14 @@ impl Control {
         let entry = self.entry(name)?;
         let id = entry.id;
         self.write(move |tx| tx.set_paused(id, paused)).await?;
-        ask(&entry, |reply| Command::SetPaused(paused, reply)).await;
+        ask_all(&entry, |reply| Command::SetPaused(paused, reply)).await;
         self.summary(&entry).await
     }
 
     /// Stops the app's instances now, as idleness would.
     pub async fn sleep(&self, name: &AppName) -> Result<AppSummary> {
         let entry = self.entry(name)?;
-        ask(&entry, Command::Sleep).await;
+        ask_all(&entry, Command::Sleep).await;
         self.summary(&entry).await
     }
 
@@ -97,7 +109,7 @@ impl Control {
         self.write(move |tx| tx.delete_app(id)).await?;
         self.inner.registry.remove(name);
         self.publish_routes();
-        ask(&entry, Command::End).await;
+        ask_all(&entry, Command::End).await;
         entry.log.close();
         let directory = entry.directory.clone();
         if let Err(error) = tokio::fs::remove_dir_all(&directory).await
@@ -151,9 +163,9 @@ impl Control {
 }
 
 /// Sends a command and waits until it was carried out.
-pub(crate) async fn ask(entry: &Entry, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+pub(crate) async fn ask(mailbox: &Mailbox, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
     let (reply, answer) = oneshot::channel();
-    if entry.mailbox.send(command(reply)).is_ok() {
+    if mailbox.send(command(reply)).is_ok() {
         let _ended = answer.await;
     }
 }

@@ -26,6 +26,7 @@ mod routes;
 mod runtime;
 mod settings;
 mod spec;
+mod split;
 mod tokens;
 mod uploads;
 
@@ -164,7 +165,11 @@ impl Control {
                 None => None,
             };
             let live = live.map(|revision| Live { number: revision.number, spec: Arc::new(revision.spec) });
-            control.adopt(&app, live)?;
+            let entry = control.adopt(&app, live)?;
+            let Some(split) = app.split else { continue };
+            if let Some(other) = control.inner.store.read_now(|tx| tx.revision(app.id, split.revision)).map_err(from_store)? {
+                control.resume_split(&entry, split, Live { number: other.number, spec: Arc::new(other.spec) });
+            }
         }
         control.end_interrupted()?;
         control.publish_routes();
@@ -238,6 +243,7 @@ impl Control {
             mailbox: mailbox.clone(),
             queue: deploy::Queue::default(),
             settings: Mutex::new(()),
+            side: std::sync::Mutex::default(),
         });
         let parts = RuntimeParts {
             app: app.name.clone(),
@@ -263,7 +269,7 @@ impl Control {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         let ends = self.inner.registry.all().into_iter().map(|entry| async move {
-            apps::ask(&entry, Command::End).await;
+            split::ask_all(&entry, Command::End).await;
             entry.log.close();
         });
         futures_util::future::join_all(ends).await;

@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use edge::FreezeTimer;
+use edge::{AppHandle, FreezeTimer};
 use engine::Engine;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::registry::{Entry, Registry};
+use crate::registry::Registry;
 use crate::runtime::Command;
 
 /// Starts at the same time, for each core: more would only make all of them late.
@@ -127,11 +127,12 @@ impl Machine {
 
     /// Stops the instance that has been frozen for longest; whether there was one.
     async fn evict(&self) -> bool {
-        let mut sleeping: Vec<_> = self.registry.all().into_iter().filter(|entry| is_frozen(entry)).collect();
-        sleeping.sort_by_key(|entry| std::cmp::Reverse(entry.handle.idle_for()));
-        for entry in sleeping {
+        let parts = self.registry.all().into_iter().flat_map(|entry| entry.parts().collect::<Vec<_>>());
+        let mut sleeping: Vec<_> = parts.filter(|(handle, _)| is_frozen(handle)).collect();
+        sleeping.sort_by_key(|(handle, _)| std::cmp::Reverse(handle.idle_for()));
+        for (_, mailbox) in sleeping {
             let (reply, answer) = oneshot::channel();
-            if entry.mailbox.send(Command::Evict(reply)).is_ok() && answer.await == Ok(true) {
+            if mailbox.send(Command::Evict(reply)).is_ok() && answer.await == Ok(true) {
                 return true;
             }
         }
@@ -142,7 +143,7 @@ impl Machine {
     pub(crate) async fn watch(self: Arc<Self>, engine: Arc<dyn Engine>) {
         loop {
             self.awake.notified().await;
-            while self.registry.all().iter().any(|entry| !entry.handle.upstreams().is_empty()) {
+            while self.registry.all().iter().any(|entry| entry.parts().any(|(handle, _)| !handle.upstreams().is_empty())) {
                 tokio::time::sleep(LOOK).await;
                 let lacks = |free: u64| free < self.sharing.memory_reserve;
                 while engine.room().await.is_some_and(lacks) {
@@ -156,8 +157,8 @@ impl Machine {
     }
 }
 
-fn is_frozen(entry: &Arc<Entry>) -> bool {
-    entry.handle.upstreams().iter().any(|upstream| upstream.is_frozen())
+fn is_frozen(handle: &AppHandle) -> bool {
+    handle.upstreams().iter().any(|upstream| upstream.is_frozen())
 }
 
 /// Keeps a turn for as long as a usual start takes; the handle gives it back before.

@@ -184,12 +184,23 @@ async fn start(
     cancel: &CancellationToken,
 ) -> Result<Vec<Instance>> {
     progress.start(Step::Start).await.map_err(from_store)?;
+    let first = prove(control, entry, live, cancel).await;
+    let first = first.map_err(|(failure, lines)| start_failed(&failure, &lines, port_of(&live.spec), progress))?;
+    let mut instances = vec![first];
+    instances.extend(companions(control, entry, live, cancel).await);
+    progress.end(StepState::Done).await.map_err(from_store)?;
+    Ok(instances)
+}
+
+/// Starts an instance and waits until it has answered. A failure comes with the app's last lines.
+pub(crate) async fn prove(
+    control: &Control,
+    entry: &Entry,
+    live: &Live,
+    cancel: &CancellationToken,
+) -> std::result::Result<Instance, (StartFailure, Vec<String>)> {
     let engine = &control.inner.engine;
-    let port = port_of(&live.spec);
-    let first = match begin(control, entry, live).await {
-        Ok(instance) => instance,
-        Err(failure) => return Err(start_failed(&failure, &[], port, progress)),
-    };
+    let first = begin(control, entry, live).await.map_err(|failure| (failure, Vec::new()))?;
     let probe = entry.specs.probe(&live.spec);
     let proven = async {
         first.ready(engine, &probe).await?;
@@ -199,15 +210,14 @@ async fn start(
         ready = proven => ready,
         () = cancel.cancelled() => Err(StartFailure::Cancelled),
     };
-    if let Err(failure) = ready {
-        let tail = first.tail.clone();
-        first.stop(engine).await;
-        return Err(start_failed(&failure, &tail.lines(), port, progress));
+    match ready {
+        Ok(()) => Ok(first),
+        Err(failure) => {
+            let tail = first.tail.clone();
+            first.stop(engine).await;
+            Err((failure, tail.lines()))
+        }
     }
-    let mut instances = vec![first];
-    instances.extend(companions(control, entry, live, cancel).await);
-    progress.end(StepState::Done).await.map_err(from_store)?;
-    Ok(instances)
 }
 
 /// One more instance of a candidate, not ready yet.
@@ -307,6 +317,11 @@ async fn switch(
     let promote = Command::Promote { live, instances, reply };
     if entry.mailbox.send(promote).is_ok() {
         let _ended = answer.await;
+    }
+    // Whoever becomes live gets all visitors, as the store says since the same step.
+    entry.handle.set_split(None);
+    if let Some(side) = entry.set_side(None) {
+        control.inner.tasks.spawn(async move { side.end().await });
     }
     progress.switched();
     tracing::info!(app = %entry.name, deployment = %number, %revision, "live");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::upstream::{Drained, Entered, Upstream};
 use counters::AppCounters;
@@ -38,7 +38,8 @@ pub struct AppHandle {
     status: ArcSwap<AppStatus>,
     upstreams: ArcSwap<Vec<Arc<Upstream>>>,
     waiting: WaitingRoom,
-    counters: AppCounters,
+    counters: Arc<AppCounters>,
+    split: ArcSwapOption<Split>,
     in_flight: AtomicUsize,
     /// The base of `last_request`.
     created: Instant,
@@ -50,22 +51,48 @@ pub struct AppHandle {
     watched: AtomicBool,
 }
 
+/// The part of the requests that another revision gets.
+#[derive(Debug)]
+struct Split {
+    percent: u8,
+    other: Arc<AppHandle>,
+    turn: AtomicU64,
+}
+
+impl Split {
+    /// Spreads the turns evenly: after each hundred, exactly so many were the other's.
+    fn is_others_turn(&self) -> bool {
+        let (turn, percent) = (self.turn.fetch_add(1, Ordering::Relaxed) % 100, u64::from(self.percent));
+        (turn + 1) * percent / 100 != turn * percent / 100
+    }
+}
+
 impl AppHandle {
     /// An app without instances.
     pub fn new(name: impl Into<Box<str>>, settings: AppSettings, status: AppStatus) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
+        Arc::new(Self::build(name.into(), settings, status, Arc::default()))
+    }
+
+    /// Another revision of the same app: with instances and a waiting room of its own, counted with the first.
+    pub fn beside(&self, settings: AppSettings, status: AppStatus) -> Arc<Self> {
+        Arc::new(Self::build(self.name.clone(), settings, status, Arc::clone(&self.counters)))
+    }
+
+    fn build(name: Box<str>, settings: AppSettings, status: AppStatus, counters: Arc<AppCounters>) -> Self {
+        Self {
+            name,
             settings: ArcSwap::from_pointee(settings),
             status: ArcSwap::from_pointee(status),
             upstreams: ArcSwap::from_pointee(Vec::new()),
             waiting: WaitingRoom::default(),
-            counters: AppCounters::default(),
+            counters,
+            split: ArcSwapOption::empty(),
             in_flight: AtomicUsize::new(0),
             created: Instant::now(),
             last_request: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             watched: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The app's name.
@@ -99,6 +126,19 @@ impl AppHandle {
         self.status.store(Arc::new(status));
         if let Some(denied) = denied {
             self.waiting.deny_all(&denied);
+        }
+    }
+
+    /// Sends so many of a hundred requests to another revision of the app; all to this one where there is none.
+    pub fn set_split(&self, split: Option<(u8, Arc<Self>)>) {
+        self.split.store(split.map(|(percent, other)| Arc::new(Split { percent, other, turn: AtomicU64::new(0) })));
+    }
+
+    /// The revision whose turn it is.
+    pub(crate) fn choose(self: &Arc<Self>) -> Arc<Self> {
+        match &*self.split.load() {
+            Some(split) if split.is_others_turn() => Arc::clone(&split.other),
+            _ => Arc::clone(self),
         }
     }
 

@@ -25,17 +25,28 @@ pub struct App {
     pub paused: bool,
     /// The revision that the edge serves.
     pub live: Option<RevisionNumber>,
+    /// The part of the visitors that gets another revision.
+    pub split: Option<Split>,
     /// When it was created.
     pub created_at: i64,
     /// Its settings document.
     pub settings: Settings,
 }
 
+/// A part of an app's visitors, and the revision that they get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// The other revision.
+    pub revision: RevisionNumber,
+    /// How many visitors of a hundred get it: 1 to 99.
+    pub percent: u8,
+}
+
 fn settings_place(name: &str) -> String {
     format!("app.settings:{name}")
 }
 
-const COLUMNS: &str = "id, name, slot, settings, paused, live, created_at";
+const COLUMNS: &str = "id, name, slot, settings, paused, live, created_at, split_revision, split_percent";
 
 impl Tx<'_> {
     /// Creates an app with the lowest free slot.
@@ -58,7 +69,16 @@ impl Tx<'_> {
             params![name.as_str(), slot, sealed, now],
         )?;
         let id = AppId(self.db.last_insert_rowid());
-        Ok(App { id, name: name.clone(), slot, paused: false, live: None, created_at: now, settings: settings.clone() })
+        Ok(App {
+            id,
+            name: name.clone(),
+            slot,
+            paused: false,
+            live: None,
+            split: None,
+            created_at: now,
+            settings: settings.clone(),
+        })
     }
 
     /// The app of that name.
@@ -88,9 +108,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Says which revision the edge serves.
+    /// Says which revision the edge serves, to all visitors.
     pub fn set_live(&self, app: AppId, revision: RevisionNumber) -> Result<(), StoreError> {
         self.db.execute("update app set live = ? where id = ?", params![revision.0, app.0])?;
+        self.set_split(app, None)
+    }
+
+    /// Says which part of the visitors gets another revision.
+    pub fn set_split(&self, app: AppId, split: Option<Split>) -> Result<(), StoreError> {
+        let (revision, percent) = (split.map(|split| split.revision.0), split.map(|split| split.percent));
+        self.db
+            .execute("update app set split_revision = ?, split_percent = ? where id = ?", params![revision, percent, app.0])?;
         Ok(())
     }
 
@@ -108,6 +136,7 @@ impl Tx<'_> {
             slot: raw.slot,
             paused: raw.paused,
             live: raw.live.map(RevisionNumber),
+            split: raw.split.map(|(revision, percent)| Split { revision: RevisionNumber(revision), percent }),
             created_at: raw.created_at,
             settings,
         })
@@ -122,6 +151,7 @@ struct RawApp {
     paused: bool,
     live: Option<u32>,
     created_at: i64,
+    split: Option<(u32, u8)>,
 }
 
 impl RawApp {
@@ -134,6 +164,7 @@ impl RawApp {
             paused: row.get(4)?,
             live: row.get(5)?,
             created_at: row.get(6)?,
+            split: row.get::<_, Option<u32>>(7)?.zip(row.get(8)?),
         })
     }
 }

@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-pub use apps::{App, AppId};
+pub use apps::{App, AppId, Split};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
 pub use tokens::{Token, TokenScope};
 
 /// Migrations in order; a data directory remembers how many it has seen (`user_version`).
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_start.sql"), include_str!("../migrations/0002_split.sql")];
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -67,12 +67,13 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Deletes all but the newest `keep` revisions; the live one always stays. Returns how many went.
+    /// Deletes all but the newest `keep` revisions; those that visitors get always stay. Returns how many went.
     pub fn prune_revisions(&self, app: AppId, keep: u32) -> Result<usize, StoreError> {
         let deleted = self.db.execute(
             "delete from revision where app = ?1
                and number not in (select number from revision where app = ?1 order by number desc limit ?2)
-               and number is not (select live from app where id = ?1)",
+               and number is not (select live from app where id = ?1)
+               and number is not (select split_revision from app where id = ?1)",
             params![app.0, keep],
         )?;
         Ok(deleted)

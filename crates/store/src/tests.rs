@@ -124,9 +124,14 @@ fn retention_keeps_the_newest_and_the_live_revision_and_never_reuses_a_number() 
                 tx.create_revision(app.id, &spec("sha256:1"), 1)?;
             }
             tx.set_live(app.id, RevisionNumber(2))?;
-            assert_eq!(tx.prune_revisions(app.id, 10)?, 4);
+            tx.set_split(app.id, Some(Split { revision: RevisionNumber(3), percent: 10 }))?;
+            assert_eq!(tx.prune_revisions(app.id, 10)?, 3);
             let numbers: Vec<_> = tx.revisions(app.id)?.iter().map(|revision| revision.number.0).collect();
-            assert_eq!(numbers, [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 2]);
+            assert_eq!(numbers, [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 3, 2]);
+            let split = |tx: &Tx<'_>| Ok::<_, StoreError>(tx.app(&name("a"))?.and_then(|app| app.split));
+            assert_eq!(split(tx)?, Some(Split { revision: RevisionNumber(3), percent: 10 }));
+            tx.set_live(app.id, RevisionNumber(15))?;
+            assert_eq!(split(tx)?, None, "whoever becomes live gets all visitors");
             assert_eq!(tx.create_revision(app.id, &spec("sha256:1"), 1)?, RevisionNumber(16));
             Ok(())
         })

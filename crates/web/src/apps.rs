@@ -1,6 +1,8 @@
 //! Routes of apps: lists, status, logs, variables, settings, scale, pause.
 
-use api::{AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, LogQuery, RevisionSummary, ScalePatch, SettingsChanged};
+use api::{
+    AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, LogQuery, RevisionSummary, ScalePatch, SettingsChanged, Split,
+};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -29,6 +31,18 @@ pub(crate) async fn delete(ForApp(app): ForApp, State(control): State<Control>) 
 
 pub(crate) async fn revisions(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<Vec<RevisionSummary>>> {
     Ok(Json(control.revisions(&app).await?))
+}
+
+pub(crate) async fn split(
+    ForApp(app): ForApp,
+    State(control): State<Control>,
+    Parsed(split): Parsed<Split>,
+) -> Answer<Json<AppStatus>> {
+    Ok(Json(control.split(&app, Some(split)).await?))
+}
+
+pub(crate) async fn end_split(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<AppStatus>> {
+    Ok(Json(control.split(&app, None).await?))
 }
 
 pub(crate) async fn pause(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<AppSummary>> {

@@ -14,7 +14,7 @@ mod socket;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use control::Control;
 
 pub use adapter::service;
@@ -36,6 +36,7 @@ pub fn router(control: Control) -> Router {
         .route("/apps/{app}", get(apps::status).delete(apps::delete))
         .route("/apps/{app}/revisions", get(apps::revisions))
         .route("/apps/{app}/rollback", post(deployments::rollback))
+        .route("/apps/{app}/split", put(apps::split).delete(apps::end_split))
         .route("/apps/{app}/deployments", get(deployments::list).post(deployments::create))
         .route("/apps/{app}/deployments/{number}", get(deployments::show))
         .route("/apps/{app}/deployments/{number}/events", get(deployments::events))

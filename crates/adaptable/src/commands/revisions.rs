@@ -1,12 +1,22 @@
 //! `revisions`: what was, and can be, served.
 
 use anstyle::Style;
+use api::RevisionSummary;
 use model::AppName;
 
 use super::Context;
 use super::deployments::{commit, moment};
 use crate::explain::Failure;
 use crate::printer::{DIM, GREEN, Table};
+
+/// Whether visitors get a revision, and which part of them.
+fn serving(revision: &RevisionSummary) -> String {
+    match (revision.serving, revision.percent) {
+        (true, 1..=99) => format!("{} %", revision.percent),
+        (true, _) => "yes".to_owned(),
+        (false, _) => String::new(),
+    }
+}
 
 /// Runs `revisions`.
 pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure> {
@@ -19,7 +29,7 @@ pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure>
         let image: String = revision.image.trim_start_matches("sha256:").chars().take(12).collect();
         table.styled([
             (revision.revision.to_string(), Style::new()),
-            (if revision.serving { "yes" } else { "" }.to_owned(), GREEN),
+            (serving(&revision), GREEN),
             (moment(revision.created_at), DIM),
             (image, Style::new()),
             (commit(revision.commit.as_ref()), Style::new()),

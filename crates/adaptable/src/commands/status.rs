@@ -21,6 +21,9 @@ pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure>
     ))?;
     printer.line(&format!("  url       {}", app.url))?;
     printer.line(&format!("  revision  {}", app.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string())))?;
+    if let Some(split) = &status.split {
+        printer.line(&format!("  split     {} % of the visitors get revision {}", split.percent, split.revision))?;
+    }
     printer.line(&format!("  template  {}", app.template.as_deref().unwrap_or("-")))?;
     printer.line(&format!("  database  {}", app.database.as_str()))?;
     printer.line("")?;

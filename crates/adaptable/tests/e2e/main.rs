@@ -12,6 +12,7 @@ mod images;
 mod isolation;
 mod push;
 mod scaling;
+mod split;
 mod start;
 mod streams;
 mod waking;

@@ -6,8 +6,8 @@ use model::{AppName, DeploymentNumber, Settings};
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
     Accepted, AppStatus, AppSummary, CreatedToken, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables,
-    Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, TokenSummary,
-    Upload,
+    Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split,
+    TokenSummary, Upload,
 };
 
 /// No body.
@@ -74,6 +74,12 @@ impl Client {
     /// One app, with what runs of it.
     pub async fn status(&self, app: &AppName) -> Result<AppStatus, ClientError> {
         self.call(Method::GET, &format!("/apps/{app}"), NOTHING).await
+    }
+
+    /// Sends a part of the visitors to another revision; `None` ends that.
+    pub async fn split(&self, app: &AppName, split: Option<Split>) -> Result<AppStatus, ClientError> {
+        let method = if split.is_some() { Method::PUT } else { Method::DELETE };
+        self.call(method, &format!("/apps/{app}/split"), split.as_ref()).await
     }
 
     /// Deletes an app with all that belongs to it.

@@ -29,6 +29,21 @@ fn instance(id: &str) -> Arc<Upstream> {
 }
 
 #[test]
+fn a_split_is_exact_and_even() {
+    let app = app(1);
+    let other = app.beside(AppSettings::default(), AppStatus::Active);
+    for percent in [1, 10, 33, 99] {
+        app.set_split(Some((percent, Arc::clone(&other))));
+        let turns: Vec<bool> = (0..300).map(|_| Arc::ptr_eq(&app.choose(), &other)).collect();
+        assert_eq!(turns.iter().filter(|other| **other).count(), 3 * usize::from(percent));
+        let longest = turns.split(|other| *other).map(<[bool]>::len).max().unwrap();
+        assert!(longest <= 100 / usize::from(percent), "{longest} in a row without the other at {percent} %");
+    }
+    app.set_split(None);
+    assert!((0..100).all(|_| Arc::ptr_eq(&app.choose(), &app)));
+}
+
+#[test]
 fn the_least_busy_instance_with_room_is_picked() {
     let app = app(2);
     app.add_upstream(instance("a"));

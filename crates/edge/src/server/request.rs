@@ -29,6 +29,7 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
     };
     Ok(match target {
         Target::App(app) => {
+            let app = app.choose();
             record.belongs_to(&app);
             if app.take_watched() {
                 connection.worker.shared.activate.resumed(&app);
