@@ -39,7 +39,9 @@ pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) 
         Ok(platform) => {
             if platform.build != identity::build() {
                 if platform.build.is_empty() {
-                    printer.note("a platform of an older version runs, which can't be upgraded while it does: 'adaptable down' stops it");
+                    printer.note(
+                        "a platform of an older version runs, which can't be upgraded while it does: 'adaptable down' stops it",
+                    );
                 } else if geteuid().is_root() {
                     return start(data_dir, args, printer, Some(platform.pid)).await;
                 } else {

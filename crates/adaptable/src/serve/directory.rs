@@ -40,7 +40,9 @@ pub(super) enum DirectoryError {
         owner: u32,
     },
     /// The running platform handed over the lock of another directory.
-    #[error("the lock that the running platform handed over is not {path}; was the data directory moved? stop the platform first")]
+    #[error(
+        "the lock that the running platform handed over is not {path}; was the data directory moved? stop the platform first"
+    )]
     OtherLock {
         /// The lock that it should be.
         path: String,

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(super) use give::{Desk, Source, Successor};
-pub(crate) use take::{Predecessor, find};
 pub(super) use take::{Forerunner, Inheritance};
+pub(crate) use take::{Predecessor, find};
 
 /// The socket of a running platform in its data directory.
 const SOCKET: &str = "handover.sock";

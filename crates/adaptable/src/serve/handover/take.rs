@@ -59,7 +59,9 @@ pub(crate) fn find(data_dir: &Path) -> anyhow::Result<Option<Predecessor>> {
             Ok(Some(Predecessor { settings, version, uid, socket }))
         }
         Some((FromPlatform::Running { version, .. }, _)) => {
-            bail!("the running platform (version {version}) hands over in another way than this one; stop it with `adaptable down`, then start this one")
+            bail!(
+                "the running platform (version {version}) hands over in another way than this one; stop it with `adaptable down`, then start this one"
+            )
         }
         Some((word, _)) => bail!("the running platform answered with {word:?}"),
         None => bail!("the running platform ended, or does not hand over to this user"),
