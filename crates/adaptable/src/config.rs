@@ -121,6 +121,10 @@ pub(crate) fn resolve_after(
             values.insert(key, Value { text, origin: format!("--{key}"), told: true });
         }
     }
+    if let Some(directory) = values.get_mut("stack-dir").filter(|directory| !directory.text.is_empty()) {
+        // A successor has another working directory.
+        directory.text = absolute(Path::new(&directory.text)).display().to_string();
+    }
     check(&values, data_dir, problems)
 }
 

@@ -73,18 +73,12 @@ fn serve(config: &ServeConfig, predecessor: Option<Predecessor>) -> anyhow::Resu
     let result = runtime.block_on(running::platform(config, ground));
     runtime.shutdown_timeout(Duration::from_secs(2));
     // What bears this platform's names is the successor's by now, where there is one.
-    match result {
-        Ok(End::HandedOver) => Ok(()),
-        Ok(End::Stopped) => Ok(remove_names(&config.data_dir)),
-        Err(error) => {
-            if running::is_anothers(&config.data_dir) {
-                handover::remove_new(&config.data_dir);
-            } else {
-                remove_names(&config.data_dir);
-            }
-            Err(error)
-        }
+    match &result {
+        Ok(End::HandedOver) => {}
+        Err(_) if running::is_anothers(&config.data_dir) => handover::remove_new(&config.data_dir),
+        Ok(End::Stopped) | Err(_) => remove_names(&config.data_dir),
     }
+    result.map(|_end| ())
 }
 
 fn remove_names(data_dir: &Path) {

@@ -15,8 +15,8 @@ const OWN: [&str; 5] = ["git", "images", "logs", "tls", "uploads"];
 const LAUNCHERS: [&str; 2] = ["cache", "layers"];
 /// The file with the platform's process id.
 const PID: &str = "adaptable.pid";
-/// How long a platform that was just killed may take until its last process is gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a platform that was just killed may take until its last process is gone; one that it had taken over from ends in order.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use engine::Engine;
 use engine::local::LocalEngine;
 use source::git::Remote;
 use store::{Sealer, Store};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Lock;
@@ -57,9 +57,18 @@ struct Running {
 
 /// Runs the platform to its end.
 pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Result<End> {
-    let (launcher_gone, mut running) = start(config, ground).await?;
+    // Before anybody is answered, who might then send one.
+    let mut signals = Signals::catch()?;
+    let takes_over = ground.inherited.is_some();
+    let (launcher_gone, mut running) = tokio::select! {
+        started = start(config, ground) => started?,
+        () = signals.next() => {
+            anyhow::ensure!(!takes_over, "told to stop before it had taken over");
+            return Ok(End::Stopped);
+        }
+    };
     let (cause, successor) = {
-        let mut cause = pin!(ended(launcher_gone));
+        let mut cause = pin!(ended(&mut signals, launcher_gone));
         loop {
             let mut successor = tokio::select! {
                 cause = &mut cause => break (cause, None),
@@ -87,7 +96,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
     let handed_over = successor.is_some();
     tokio::select! {
         () = running.end(successor) => {}
-        _ = signalled() => tracing::warn!("stopped at once by a second signal"),
+        () = signals.next() => tracing::warn!("stopped at once by another signal"),
     }
     cause.map(|()| if handed_over { End::HandedOver } else { End::Stopped })
 }
@@ -217,19 +226,29 @@ async fn hurried_later(successor: &mut Successor, hurried: bool) {
 }
 
 /// Waits for the order to stop, or for the end of the launcher, without which nothing can go on.
-async fn ended(launcher_gone: impl Future<Output = ()>) -> anyhow::Result<()> {
+async fn ended(signals: &mut Signals, launcher_gone: impl Future<Output = ()>) -> anyhow::Result<()> {
     tokio::select! {
-        signal = signalled() => signal,
+        () = signals.next() => Ok(()),
         () = launcher_gone => anyhow::bail!("the launcher has ended; the platform can't go on without it"),
     }
 }
 
-async fn signalled() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("wait for signals");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

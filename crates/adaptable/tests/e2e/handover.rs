@@ -3,6 +3,7 @@
 mod visitors;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -191,6 +192,58 @@ fn up_upgrades_a_platform_of_another_build() {
     let output = platform.cli(&["up", path]).expect(0);
     assert!(output.stderr.contains("the platform was upgraded"), "{}", output.stderr);
     assert_eq!(platform.cli(&["down"]).expect(0).stderr.matches("is stopped").count(), 1);
+}
+
+/// A WebSocket goes on beside the successor, a silent visitor does not hold it up, and `down` ends both platforms at once.
+#[test]
+fn websockets_go_on_and_down_ends_whoever_is_left() {
+    let mut platform = platform();
+    let source = platform.source("shop", &[("app.py", &plain("here"))]);
+    platform.deploy(&source, &[]);
+    let mut socket = BufReader::new(platform.connect("shop").expect("a connection"));
+    let silent = platform.connect("shop").expect("a connection");
+    let head = "GET /echo HTTP/1.1\r\nHost: shop.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.get_mut().write_all(head.as_bytes()).expect("written");
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        assert_ne!(socket.read_line(&mut answer).expect("an answer"), 0, "{answer}");
+    }
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let mut echo = |text: &[u8]| {
+        socket.get_mut().write_all(text).expect("written");
+        let mut back = vec![0; text.len()];
+        socket.read_exact(&mut back).expect("it comes back");
+        assert_eq!(back, text);
+    };
+    echo(b"before");
+    platform.take_over();
+    echo(b"after");
+    assert_eq!(platform.get("shop", "/").text(), "here");
+    std::thread::sleep(Duration::from_secs(1));
+    echo(b"still");
+    assert!(platform.is_leaving(), "it has a WebSocket");
+    drop(socket);
+    assert!(platform.is_leaving(), "a silent visitor may be about to ask");
+    let began = Instant::now();
+    platform.cli(&["down"]).expect(0);
+    assert!(began.elapsed() < Duration::from_secs(8), "it took {:?}", began.elapsed());
+    assert!(!platform.is_leaving());
+    drop(silent);
+}
+
+/// A successor that dies right after it has taken over is a platform that was killed: the next start waits for the one before it.
+#[test]
+fn a_successor_that_is_killed_later_is_started_again() {
+    let mut platform = platform();
+    let source = platform.source("shop", &[("app.py", &plain("here"))]);
+    platform.deploy(&source, &[]);
+    let silent = platform.connect("shop").expect("a connection");
+    platform.take_over();
+    platform.kill9();
+    platform.restart();
+    assert_eq!(platform.get("shop", "/").text(), "here");
+    assert!(!platform.is_leaving(), "two platforms of one directory");
+    drop(silent);
 }
 
 #[test]

@@ -56,7 +56,7 @@ async fn who_is_connected_when_a_successor_takes_over_is_answered_once_more() {
     let mut edge = world.edge;
     let leaving = tokio::spawn(async move {
         tokio::select! {
-            () = edge.leave(Duration::from_secs(60)) => {}
+            () = edge.leave(Duration::from_mins(1)) => {}
             () = end.notified() => {}
         }
         edge

@@ -206,18 +206,16 @@ impl Place {
             let sent = tokio::time::timeout(PATIENCE, sender.try_send_request(request)).await.map_err(|_late| "no answer")?;
             match sent {
                 Ok(answer) => self.check(Way::Http2, answer, began).await?,
-                Err(mut error) => match error.take_message() {
-                    // The goodbye came between the two, and the request has not left.
-                    Some(_unsent) => break,
-                    None => {
-                        let text = format!("send: {:?}", error.into_error());
-                        // It was read just before the request would have left: the server has nothing of it (RFC 9113 section 6.8).
-                        if text.contains("GoAway(b\"\", NO_ERROR, Remote)") {
-                            break;
-                        }
-                        return Err(text);
+                // The goodbye came between the two, and the request has not left.
+                Err(error) if error.message().is_some() => break,
+                Err(error) => {
+                    let text = format!("send: {:?}", error.into_error());
+                    // It was read just before the request would have left: the server has nothing of it (RFC 9113 section 6.8).
+                    if text.contains("GoAway(b\"\", NO_ERROR, Remote)") {
+                        break;
                     }
-                },
+                    return Err(text);
+                }
             }
             tokio::time::sleep(PAUSE).await;
             began = Instant::now();
