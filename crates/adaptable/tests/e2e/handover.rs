@@ -194,6 +194,33 @@ fn up_upgrades_a_platform_of_another_build() {
     assert_eq!(platform.cli(&["down"]).expect(0).stderr.matches("is stopped").count(), 1);
 }
 
+/// As many instances as the load needed are there before the successor takes its first visitor.
+#[test]
+fn a_successor_begins_with_as_many_instances_as_were_in_use() {
+    const COUNT: usize = 3;
+    let mut platform = platform();
+    let source = platform.source("shop", &[("app.py", &plain("here"))]);
+    platform.deploy(&source, &[]);
+    platform.cli(&["scale", "shop", "--concurrency", "1", "--max", "3"]).expect(0);
+    let asleep = platform.source("asleep", &[("app.py", &plain("asleep"))]);
+    platform.deploy(&asleep, &[]);
+    platform.api("POST", "/apps/asleep/sleep", b"").expect("an answer");
+    let instances = |platform: &Platform, app: &str| {
+        let status = platform.cli(&["status", app, "--json"]).expect(0).json();
+        let list = status["instances"].as_array().expect("a list").clone();
+        list.iter().filter(|it| it["state"] == "ready" || it["state"] == "frozen").count()
+    };
+    let long: Vec<_> = (0..COUNT).map(|_| slow(&platform, 8)).collect();
+    wait_until("each has an instance", 30, || instances(&platform, "shop") == COUNT);
+    platform.take_over();
+    assert_eq!(instances(&platform, "shop"), COUNT);
+    assert_eq!(instances(&platform, "asleep"), 0, "who slept sleeps on");
+    for long in long {
+        let (status, text, _) = long.join().expect("no panic");
+        assert_eq!((status, text.as_str()), (200, "here"));
+    }
+}
+
 /// A WebSocket goes on beside the successor, a silent visitor does not hold it up, and `down` ends both platforms at once.
 #[test]
 fn websockets_go_on_and_down_ends_whoever_is_left() {
