@@ -6,7 +6,7 @@ use api::{ErrorBody, ErrorCode, InstanceState};
 use futures_util::{StreamExt, stream};
 use model::AppName;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Control;
@@ -15,6 +15,9 @@ use crate::runtime::Command;
 
 /// Apps that are started at the same time for a hand-over: there are visitors to be served meanwhile.
 const AT_ONCE: usize = 4;
+
+/// How long ago the last request of an app may be that is in use.
+const RECENT: Duration = Duration::from_mins(5);
 
 /// An app that is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +65,8 @@ impl Control {
         busy.map(|entry| entry.name.clone()).collect()
     }
 
-    /// What is in use now: the apps with instances that are ready, frozen ones included.
+    /// What is in use now, the most recent first: apps that had a request not long ago, and have instances that are ready (frozen
+    /// ones are). The others wake at their next request, as they would have a little later anyway.
     pub async fn in_use(&self) -> Vec<InUse> {
         let asked = self.inner.registry.all().into_iter().map(|entry| async move {
             let (reply, answer) = oneshot::channel();
@@ -70,7 +74,11 @@ impl Control {
             let list = answer.await.ok()?;
             let ready = list.iter().filter(|it| matches!(it.state, InstanceState::Ready | InstanceState::Frozen)).count();
             let instances = u32::try_from(ready).ok().filter(|ready| *ready > 0)?;
-            let quiet_seconds = entry.handle.idle_for().unwrap_or_default().as_secs();
+            let quiet = entry.handle.idle_for().unwrap_or_default();
+            if quiet > RECENT {
+                return None;
+            }
+            let quiet_seconds = quiet.as_secs();
             Some(InUse { app: entry.name.clone(), instances, quiet_seconds })
         });
         let mut list: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
@@ -78,15 +86,15 @@ impl Control {
         list
     }
 
-    /// Starts what another platform had in use, and waits until it is ready, but not for longer than `patience`. An app that does not
-    /// start is left to its next visitor, who gets to see why.
+    /// Starts what another platform had in use, and waits until it has answered a first request (accepting a connection proves nothing),
+    /// but not for longer than `patience`. An app that does not start is left to its next visitor, who gets to see why.
     pub async fn prepare_instances(&self, list: Vec<InUse>, patience: Duration) {
         let starts = stream::iter(list).for_each_concurrent(AT_ONCE, |wanted| async move {
             let Some(entry) = self.inner.registry.get(wanted.app.as_str()) else { return };
-            let (reply, answer) = oneshot::channel();
-            if entry.mailbox.send(Command::Prepare { instances: wanted.instances, reply }).is_ok() {
-                // Dropped without an answer where nothing is to be started.
-                let _ready_or_failed = answer.await;
+            let (done, mut works) = mpsc::channel(1);
+            if entry.mailbox.send(Command::Prepare { instances: wanted.instances, done }).is_ok() {
+                // Nothing is sent; it ends when nobody is left who could.
+                let _works_or_failed = works.recv().await;
             }
         });
         if tokio::time::timeout(patience, starts).await.is_err() {

@@ -73,8 +73,8 @@ pub(crate) enum Command {
     Prepare {
         /// How many.
         instances: u32,
-        /// Answered once they are ready; dropped where they can't be.
-        reply: oneshot::Sender<()>,
+        /// Dropped with all its clones once they have answered a first request, or can't.
+        done: mpsc::Sender<()>,
     },
     /// The floor of instances or the idle time have changed, or the app begins.
     Check,
@@ -112,7 +112,7 @@ pub(crate) struct Runtime {
     /// When the last instance became ready.
     ready_since: Instant,
     /// How many instances are wanted before visitors ask, and who waits for them.
-    prepared: Option<(u32, oneshot::Sender<()>)>,
+    prepared: Option<(u32, mpsc::Sender<()>)>,
     mailbox: Mailbox,
     scaler: Scaler,
     /// The moment from which the scaler counts.
@@ -245,7 +245,7 @@ impl Runtime {
             Command::Status(reply) => {
                 let _gone = reply.send(self.status().await);
             }
-            Command::Prepare { instances, reply } => self.prepare(instances, reply),
+            Command::Prepare { instances, done } => self.prepare(instances, done),
             Command::Check => self.scale(),
             Command::End(_) => unreachable!("handled by the loop"),
         }

@@ -194,6 +194,30 @@ fn up_upgrades_a_platform_of_another_build() {
     assert_eq!(platform.cli(&["down"]).expect(0).stderr.matches("is stopped").count(), 1);
 }
 
+/// Servers listen before they have read their app: the successor's instances have answered once before visitors come to them.
+#[test]
+fn visitors_do_not_wait_for_a_slow_app_to_start_again() {
+    const SLOW: Duration = Duration::from_secs(4);
+    let mut platform = platform();
+    let text = plain("here");
+    let (setup, start) = text.rsplit_once("ThreadingHTTPServer(").expect("the last line");
+    let (address, _) = start.rsplit_once(".serve_forever").expect("the last line");
+    let slow = format!("{setup}server = ThreadingHTTPServer({address}\ntime.sleep({})\nserver.serve_forever()\n", SLOW.as_secs());
+    let source = platform.source("shop", &[("app.py", &slow)]);
+    platform.deploy(&source, &[]);
+    let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS);
+    wait_until("visitors are answered", 20, || visitors.answers() > 20);
+    let began = Instant::now();
+    platform.take_over();
+    assert!(began.elapsed() >= SLOW, "it did not wait for the app: {:?}", began.elapsed());
+    let answers = visitors.answers();
+    wait_until("visitors are answered", 20, || visitors.answers() > answers + 50);
+    let report = visitors.leave();
+    assert_eq!(report.failures, Vec::<String>::new());
+    let longest = report.longest.iter().map(|(_, took)| *took).max().expect("answers");
+    assert!(longest < SLOW / 2, "a visitor waited for {longest:?}");
+}
+
 /// As many instances as the load needed are there before the successor takes its first visitor.
 #[test]
 fn a_successor_begins_with_as_many_instances_as_were_in_use() {
