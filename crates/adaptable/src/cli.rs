@@ -32,9 +32,20 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the platform in the foreground until SIGTERM or SIGINT
-    #[command(after_help = "Example: sudo adaptable serve --data-dir /srv/cloud --domain cloud.example")]
-    Serve(ServeArgs),
-    /// Start a platform in the background unless one answers, deploy a directory, and show its first answers
+    #[command(
+        after_help = "Examples: sudo adaptable serve --data-dir /srv/cloud --domain cloud.example\n          sudo adaptable serve --data-dir /srv/cloud --take-over"
+    )]
+    Serve {
+        /// Take over from the platform that runs with this data directory: no request fails, none is refused; it ends
+        /// when what it has begun has ended. Its flags stay unless they are given anew. Where none runs, just start
+        #[arg(long, help_heading = "Platform")]
+        take_over: bool,
+        /// How to serve.
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
+    /// Start a platform in the background unless one answers (one of another build is upgraded), deploy a directory, and show its
+    /// first answers
     #[command(after_help = "Example: sudo adaptable up examples/flask")]
     Up {
         /// What to deploy.

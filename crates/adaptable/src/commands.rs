@@ -71,7 +71,7 @@ pub(crate) fn run(cli: Cli, printer: Printer) -> Result<(), Failure> {
     let context = Context { printer, reach };
     match command {
         // Must begin while the process has one thread and no runtime.
-        Command::Serve(args) => serve(&context, &args),
+        Command::Serve { serve: args, take_over } => serve(&context, &args, take_over),
         #[cfg(target_os = "linux")]
         Command::Stack { releases, stack_dir, anew } => stack::run(&context, &releases, stack_dir, anew),
         #[cfg(not(target_os = "linux"))]
@@ -125,14 +125,14 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Token { action } => token::run(context, action).await,
         Command::Login { address, fingerprint } => login::run(context, &address, fingerprint.as_deref()).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
-        Command::Serve(_) | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {
+        Command::Serve { .. } | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {
             unreachable!("these run without a runtime")
         }
     }
 }
 
 #[cfg(target_os = "linux")]
-fn serve(context: &Context, args: &crate::cli::ServeArgs) -> Result<(), Failure> {
+fn serve(context: &Context, args: &crate::cli::ServeArgs, take_over: bool) -> Result<(), Failure> {
     if context.reach.url.is_some() {
         return Err(Failure::usage("--url names a platform elsewhere; 'serve' runs one here", "leave --url out"));
     }
@@ -143,11 +143,15 @@ fn serve(context: &Context, args: &crate::cli::ServeArgs) -> Result<(), Failure>
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::needs_root("serve"));
     }
-    let config = config::resolve(args, context.data_dir(), &variable)?;
-    crate::serve::run(&config).map_err(Failure::Error)
+    let data_dir = context.data_dir();
+    let predecessor = if take_over { crate::serve::handover::find(&data_dir) } else { Ok(None) };
+    let predecessor = predecessor.map_err(|error| Failure::local(format!("{error:#}"), "the platform that runs goes on"))?;
+    let running = predecessor.as_ref().map(|predecessor| predecessor.settings.clone()).unwrap_or_default();
+    let config = config::resolve_after(&running, args, data_dir, &variable)?;
+    crate::serve::run(&config, predecessor).map_err(Failure::Error)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn serve(_context: &Context, _args: &crate::cli::ServeArgs) -> Result<(), Failure> {
+fn serve(_context: &Context, _args: &crate::cli::ServeArgs, _take_over: bool) -> Result<(), Failure> {
     Err(Failure::not_here("serve"))
 }

@@ -53,6 +53,8 @@ pub(crate) struct ServeConfig {
     pub memory_reserve: Option<u64>,
     /// The system user to become.
     pub user: String,
+    /// What flags and variables said, by key: what a successor has to be told again.
+    pub told: BTreeMap<String, String>,
 }
 
 /// Settings that can't be used: every problem, each with the place it comes from.
@@ -72,6 +74,8 @@ impl From<ConfigError> for Failure {
 struct Value {
     text: String,
     origin: String,
+    /// Whether a flag or a variable said it, here or when the running platform was started.
+    told: bool,
 }
 
 /// The data directory that is meant: the flag's, the variable's, or the default.
@@ -82,10 +86,21 @@ pub(crate) fn data_dir(flag: Option<&Path>, env: Env<'_>) -> PathBuf {
 
 /// Brings the four places together.
 pub(crate) fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Result<ServeConfig, ConfigError> {
+    resolve_after(&BTreeMap::new(), args, data_dir, env)
+}
+
+/// The same for a platform that takes over from one that was told `running` by flags and variables: that wins over the file, and what
+/// is said now wins over that.
+pub(crate) fn resolve_after(
+    running: &BTreeMap<String, String>,
+    args: &ServeArgs,
+    data_dir: PathBuf,
+    env: Env<'_>,
+) -> Result<ServeConfig, ConfigError> {
     let mut problems = Vec::new();
     let mut values: BTreeMap<&'static str, Value> = KEYS
         .iter()
-        .map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned() }))
+        .map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned(), told: false }))
         .collect();
     let file = data_dir.join("config.toml");
     match std::fs::read_to_string(&file) {
@@ -94,13 +109,21 @@ pub(crate) fn resolve(args: &ServeArgs, data_dir: PathBuf, env: Env<'_>) -> Resu
         Err(error) => problems.push(format!("can't read {}: {error}", file.display())),
     }
     for (key, _) in KEYS {
+        if let Some(text) = running.get(key) {
+            let origin = "the running platform".to_owned();
+            values.insert(key, Value { text: text.clone(), origin, told: true });
+        }
         let name = format!("ADAPTABLE_{}", key.to_ascii_uppercase().replace('-', "_"));
         if let Some(text) = env(&name).filter(|text| !text.is_empty()) {
-            values.insert(key, Value { text, origin: name });
+            values.insert(key, Value { text, origin: name, told: true });
         }
         if let Some(text) = flag(args, key) {
-            values.insert(key, Value { text, origin: format!("--{key}") });
+            values.insert(key, Value { text, origin: format!("--{key}"), told: true });
         }
+    }
+    if let Some(directory) = values.get_mut("stack-dir").filter(|directory| !directory.text.is_empty()) {
+        // A successor has another working directory.
+        directory.text = absolute(Path::new(&directory.text)).display().to_string();
     }
     check(&values, data_dir, problems)
 }
@@ -165,7 +188,7 @@ fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>
                 continue;
             }
         };
-        values.insert(known, Value { text, origin });
+        values.insert(known, Value { text, origin, told: false });
     }
 }
 
@@ -176,7 +199,7 @@ fn check(
     mut problems: Vec<String>,
 ) -> Result<ServeConfig, ConfigError> {
     let mut say = |key: &str, must: &str| {
-        let Value { text, origin } = &values[key];
+        let Value { text, origin, .. } = &values[key];
         let shown: String = text.chars().take(80).collect();
         // A flag and a variable bear the key's name; a place in the file does not.
         let name = if origin.contains(' ') { format!("{origin}: {key}") } else { origin.clone() };
@@ -238,6 +261,7 @@ fn check(
         freeze_after,
         memory_reserve,
         user: text("user").to_owned(),
+        told: values.iter().filter(|(_, value)| value.told).map(|(key, value)| ((*key).to_owned(), value.text.clone())).collect(),
     })
 }
 
@@ -292,6 +316,21 @@ mod tests {
         assert_eq!(config.idle_timeout, Duration::from_mins(1));
         assert_eq!(config.user, "x");
         assert_eq!(config.http, SocketAddr::from(([0, 0, 0, 0], 8080)));
+    }
+
+    #[test]
+    fn what_the_running_platform_was_told_stays_until_it_is_told_otherwise() {
+        let data = tempfile::tempdir().expect("a directory");
+        std::fs::write(data.path().join("config.toml"), "domain = 'file.example'\nuser = 'file'\n").expect("write the file");
+        let running = [("domain", "running.example"), ("idle-timeout", "3s"), ("https", "1.1.1.1:1")];
+        let running = running.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        let env = |name: &str| (name == "ADAPTABLE_HTTPS").then(|| "2.2.2.2:2".to_owned());
+        let args = ServeArgs { idle_timeout: Some("5s".to_owned()), ..ServeArgs::default() };
+        let config = resolve_after(&running, &args, data.path().to_owned(), &env).expect("all is well");
+        assert_eq!((config.domain.as_str(), config.user.as_str()), ("running.example", "file"));
+        assert_eq!((config.idle_timeout, config.https), (Duration::from_secs(5), SocketAddr::from(([2, 2, 2, 2], 2))));
+        let told = [("domain", "running.example"), ("https", "2.2.2.2:2"), ("idle-timeout", "5s")];
+        assert_eq!(config.told, told.map(|(key, text)| (key.to_owned(), text.to_owned())).into());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::cli::ServeArgs;
 use crate::config;
 use crate::explain::Failure;
+use crate::identity;
 use crate::printer::{Printer, clean};
 use crate::progress::Progress;
 use crate::reach::here;
@@ -26,16 +27,27 @@ const LOCK: &str = "lock";
 /// The file with the platform's process id.
 const PID: &str = "adaptable.pid";
 /// How long a platform may take to answer for the first time.
-const START: Duration = Duration::from_mins(10);
+const START: Duration = Duration::from_mins(15);
 /// How long a platform may take to stop its apps and itself.
 const STOP: Duration = Duration::from_secs(90);
 /// How much of the log's end is shown when it ends before it answered.
 const LINES: usize = 15;
 
-/// The platform of a data directory; started where none answers.
+/// The platform of a data directory: started where none answers, and upgraded where it is another program than this one.
 pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Platform, Failure> {
     match here(data_dir).platform().await {
         Ok(platform) => {
+            if platform.build != identity::build() {
+                if platform.build.is_empty() {
+                    printer.note(
+                        "a platform of an older version runs, which can't be upgraded while it does: 'adaptable down' stops it",
+                    );
+                } else if geteuid().is_root() {
+                    return start(data_dir, args, printer, Some(platform.pid)).await;
+                } else {
+                    printer.note("a platform of another build runs; 'adaptable up' as root upgrades it");
+                }
+            }
             if !config::given(args).is_empty() {
                 printer
                     .note("a platform runs already; the flags that say how to serve were not used ('adaptable down' stops it)");
@@ -49,28 +61,32 @@ pub(crate) async fn ensure(data_dir: &Path, args: &ServeArgs, printer: Printer) 
     }
     // What is wrong with the settings is said here, not in a log.
     config::resolve(args, data_dir.to_owned(), &crate::commands::variable)?;
-    start(data_dir, args, printer).await
+    start(data_dir, args, printer, None).await
 }
 
-async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Platform, Failure> {
+/// Starts a platform in the background, which takes over from the process `running` where there is one, and waits until it answers.
+async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer, running: Option<u32>) -> Result<Platform, Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| Failure::file("make", data_dir, error))?;
     let mut log = Log::open(&data_dir.join("serve.log"))?;
-    let mut child = spawn(data_dir, args, &log.file)?;
+    let mut child = spawn(data_dir, args, &log.file, running.is_some())?;
     let progress = Progress::new(printer);
+    let doing = if running.is_some() { "upgrading" } else { "starting" };
     if !printer.live() {
-        printer.note(&format!("starting the platform; its log: {}", log.path.display()));
+        printer.note(&format!("{doing} the platform; its log: {}", log.path.display()));
     }
-    progress.say("starting", "the platform");
+    progress.say(doing, "the platform");
     let (began, lock) = (Instant::now(), Lock(data_dir));
     let answer = loop {
         match here(data_dir).platform().await {
+            // Until the new one serves, the one before answers.
+            Ok(platform) if Some(platform.pid) == running => {}
             Ok(platform) => break Ok(platform),
             Err(error) if !error.is_lost() => break Err(error.into()),
             Err(_not_yet) => {}
         }
         match child.try_wait() {
             // Somebody else's platform was faster; once it answers, it is as good as ours.
-            Ok(Some(_)) if began.elapsed() < START && lock.is_held()? => {}
+            Ok(Some(_)) if running.is_none() && began.elapsed() < START && lock.is_held()? => {}
             Ok(Some(status)) => break Err(log.early_end(printer, status)),
             Ok(None) if began.elapsed() < START => {}
             Ok(None) => {
@@ -80,21 +96,28 @@ async fn start(data_dir: &Path, args: &ServeArgs, printer: Printer) -> Result<Pl
             Err(error) => break Err(Failure::local(format!("can't watch the platform: {error}"), "")),
         }
         if let Some(line) = log.newest() {
-            progress.say("starting", &line);
+            progress.say(doing, &line);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     progress.close();
+    if running.is_some() {
+        match &answer {
+            Ok(_) => printer.note("the platform was upgraded"),
+            Err(_) => printer.note("the platform was not upgraded; the one that runs goes on"),
+        }
+    }
     answer
 }
 
 /// Starts our own program again, in a session of its own.
-fn spawn(data_dir: &Path, args: &ServeArgs, log: &File) -> Result<Child, Failure> {
+fn spawn(data_dir: &Path, args: &ServeArgs, log: &File, take_over: bool) -> Result<Child, Failure> {
     let fail = |error: std::io::Error| Failure::local(format!("can't start the platform: {error}"), "");
     let program = std::env::current_exe().map_err(fail)?;
     Command::new(program)
         .arg("serve")
         .arg("--detached")
+        .args(take_over.then_some("--take-over"))
         .arg("--data-dir")
         .arg(data_dir)
         .args(config::given(args))

@@ -7,6 +7,8 @@ mod config;
 mod daemon;
 mod explain;
 mod follow;
+#[cfg(target_os = "linux")]
+mod identity;
 mod login;
 mod printer;
 mod progress;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Platform {
     /// Its version.
     pub version: String,
+    /// Which program runs; it changes when the program does. Empty where the platform is too old to say.
+    #[serde(default)]
+    pub build: String,
     /// The domain below which apps lie.
     pub domain: String,
     /// Its own address, as in `https://localhost:8443`.

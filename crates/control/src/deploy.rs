@@ -51,6 +51,11 @@ impl Queue {
         self.lock().get(&number).map(|active| active.progress.clone())
     }
 
+    /// Whether there are deployments that have not ended.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// Asks every deployment to end.
     pub(crate) fn cancel_all(&self) {
         self.lock().values().for_each(|active| active.cancel.cancel());
@@ -178,6 +183,7 @@ impl Control {
         if self.inner.stopping.is_cancelled() {
             return Err(ErrorBody::new(ErrorCode::Unavailable, "the platform is stopping").help("try again once it runs"));
         }
+        let change = self.begin_change()?;
         let (id, now, kept) = (entry.id, clock::now(), request.clone());
         let name = entry.name.clone();
         let (number, superseded) = self
@@ -205,6 +211,7 @@ impl Control {
         let (control, entry) = (self.clone(), Arc::clone(entry));
         self.inner.tasks.spawn(async move {
             control.run(&entry, number, request, active).await;
+            drop(change);
         });
         tracing::info!(app = %name, deployment = %number, kind = kind.as_str(), "deployment accepted");
         Ok(number)

@@ -34,6 +34,8 @@ impl Control {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
             }
+            // While the platform is handed over, what is garbage is the successor's to say.
+            let Ok(_change) = self.begin_change() else { continue };
             if let Err(error) = self.collect().await {
                 tracing::warn!(%error, "collect garbage");
             }

@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod error;
 mod garbage;
+mod handover;
 mod instance;
 mod linefile;
 mod logs;
@@ -32,7 +33,7 @@ mod uploads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use edge::{Activate, AppHandle, AppSettings, AppStatus, EdgeHandle, HostName};
@@ -51,6 +52,7 @@ use crate::spec::Specs;
 use crate::uploads::Uploads;
 
 pub use error::Result;
+pub use handover::{Change, InUse};
 pub use logs::Lines;
 pub use machine::Sharing;
 pub use routes::Urls;
@@ -79,6 +81,8 @@ pub struct Config {
     pub disk_reserve: u64,
     /// The platform's own authority: its certificate.
     pub authority_pem: String,
+    /// Which program runs; it changes when the program does.
+    pub build: String,
 }
 
 /// The crates that a control drives.
@@ -119,6 +123,10 @@ struct Inner {
     garbage: Notify,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    /// Changes that have begun and not ended.
+    changes: TaskTracker,
+    /// Whether changes are refused, because the platform is being handed over.
+    quiet: AtomicBool,
     serial: AtomicU64,
     started_at: i64,
 }
@@ -155,6 +163,8 @@ impl Control {
             garbage: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            changes: TaskTracker::new(),
+            quiet: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             started_at: clock::now(),
         };
@@ -204,6 +214,7 @@ impl Control {
         };
         api::Platform {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            build: config.build.clone(),
             domain: config.urls.domain.clone(),
             url: config.urls.platform(),
             app_url,

@@ -3,6 +3,7 @@
 //! Everything that changes an app's instances goes through this one task's mailbox, so no two of them can disagree.
 
 mod fleet;
+mod prepare;
 mod scaling;
 mod words;
 
@@ -68,6 +69,13 @@ pub(crate) enum Command {
     Sleep(oneshot::Sender<()>),
     /// What runs?
     Status(oneshot::Sender<Vec<InstanceStatus>>),
+    /// Start instances before visitors ask, up to this number in all.
+    Prepare {
+        /// How many.
+        instances: u32,
+        /// Dropped with all its clones once they have answered a first request, or can't.
+        done: mpsc::Sender<()>,
+    },
     /// The floor of instances or the idle time have changed, or the app begins.
     Check,
     /// Stop all instances and end the task.
@@ -103,6 +111,8 @@ pub(crate) struct Runtime {
     backoff: Backoff,
     /// When the last instance became ready.
     ready_since: Instant,
+    /// How many instances are wanted before visitors ask, and who waits for them.
+    prepared: Option<(u32, mpsc::Sender<()>)>,
     mailbox: Mailbox,
     scaler: Scaler,
     /// The moment from which the scaler counts.
@@ -162,6 +172,7 @@ impl Runtime {
             starting: Vec::new(),
             backoff: Backoff::default(),
             ready_since: now,
+            prepared: None,
             mailbox: sender,
             scaler: Scaler::default(),
             epoch: now,
@@ -215,7 +226,10 @@ impl Runtime {
                 self.promote(live, instances);
                 let _gone = reply.send(());
             }
-            Command::Started(started) => self.started(*started),
+            Command::Started(started) => {
+                self.started(*started);
+                self.tell_prepared();
+            }
             Command::Exited(id, exit) => self.exited(&id, exit).await,
             Command::DrainedOrLate(id) => self.stop_one(&id),
             Command::Evict(reply) => self.evict(reply),
@@ -231,6 +245,7 @@ impl Runtime {
             Command::Status(reply) => {
                 let _gone = reply.send(self.status().await);
             }
+            Command::Prepare { instances, done } => self.prepare(instances, done),
             Command::Check => self.scale(),
             Command::End(_) => unreachable!("handled by the loop"),
         }

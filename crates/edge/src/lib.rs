@@ -26,7 +26,7 @@ pub use body::{BodyError, EdgeBody};
 pub use config::{EdgeConfig, Limits};
 pub use freeze::{Freeze, FreezeTimer};
 pub use host::{HostError, HostName};
-pub use listen::{BoundEdge, EdgeError};
+pub use listen::{BoundEdge, EdgeError, Sockets};
 pub use platform::{PlatformBody, PlatformFuture, PlatformService, Visitor};
 pub use routes::{Routes, Target};
 pub use server::{Edge, EdgeHandle};

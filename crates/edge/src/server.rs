@@ -3,6 +3,7 @@
 mod access;
 mod connection;
 mod drain;
+mod ending;
 mod forward;
 mod headers;
 mod io;
@@ -16,15 +17,14 @@ mod worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::listen::Listeners;
+use self::ending::{EdgeThread, Ending};
+use crate::listen::Sockets;
 use crate::tls::{self, Certificates};
 use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, PlatformService, Routes};
 
@@ -53,7 +53,10 @@ impl EdgeHandle {
 /// All that the start needs.
 pub(crate) struct Start {
     pub(crate) config: EdgeConfig,
-    pub(crate) listeners: Vec<Listeners>,
+    /// Those of each thread.
+    pub(crate) listeners: Vec<Sockets>,
+    /// All of them, for a successor.
+    pub(crate) kept: Sockets,
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) handle: EdgeHandle,
@@ -80,13 +83,13 @@ pub struct Edge {
     handle: EdgeHandle,
     http: SocketAddr,
     https: SocketAddr,
-    /// The moment at which what is still open is cut off, once a shutdown has begun.
-    stop: watch::Sender<Option<Instant>>,
-    threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
+    sockets: Sockets,
+    stop: watch::Sender<Option<Ending>>,
+    threads: Vec<EdgeThread>,
 }
 
 pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
-    let Start { config, listeners, http, https, handle, authority, activate, platform } = start;
+    let Start { config, listeners, kept: sockets, http, https, handle, authority, activate, platform } = start;
     let certificates = Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts)?;
     let shared = Arc::new(Shared {
         limits: config.limits,
@@ -100,7 +103,7 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
     let (stop, stopped) = watch::channel(None);
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {
-        let (done, ended) = oneshot::channel();
+        let (done, ended) = ending::channel();
         let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EdgeError::Thread)?;
         let thread = std::thread::Builder::new()
@@ -112,9 +115,9 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
                 drop(done);
             })
             .map_err(EdgeError::Thread)?;
-        threads.push((thread, ended));
+        threads.push(EdgeThread::new(thread, ended));
     }
-    Ok(Edge { handle, http, https, stop, threads })
+    Ok(Edge { handle, http, https, sockets, stop, threads })
 }
 
 impl Edge {
@@ -131,18 +134,5 @@ impl Edge {
     /// The bound address for HTTPS.
     pub fn https_addr(&self) -> SocketAddr {
         self.https
-    }
-
-    /// Takes no more connections, lets what is in flight end within `grace`, then cuts off the rest. Returns when every thread
-    /// has ended.
-    pub async fn shutdown(self, grace: Duration) {
-        self.stop.send_replace(Some(Instant::now() + grace));
-        for (thread, ended) in self.threads {
-            // The sender is dropped, never used: either way the thread is at its end.
-            drop(ended.await);
-            if thread.join().is_err() {
-                tracing::error!("a thread of the edge panicked");
-            }
-        }
     }
 }

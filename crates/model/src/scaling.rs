@@ -89,6 +89,14 @@ impl Scaler {
         self.put(second, in_flight_millis);
     }
 
+    /// Holds so many instances for one steady window, as a burst would: elsewhere they were found to be needed.
+    pub fn hold(&mut self, at: Duration, instances: u32) {
+        if instances > 1 {
+            let before = self.held.map_or(0, |(count, _)| count);
+            self.held = Some((before.max(instances), at.as_secs() + STEADY as u64));
+        }
+    }
+
     fn put(&mut self, second: u64, millis: u32) {
         self.samples[index(second)] = millis;
         self.newest = second;

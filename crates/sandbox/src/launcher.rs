@@ -37,6 +37,7 @@ pub struct LauncherConfig {
     platform_uid: u32,
     ca_bundle: Option<PathBuf>,
     resolv_conf: String,
+    beside: bool,
 }
 
 /// The machine's bundle of certificates, wherever a setting says it is.
@@ -55,7 +56,15 @@ impl LauncherConfig {
             platform_uid,
             ca_bundle,
             resolv_conf: resolv_conf(),
+            beside: false,
         }
+    }
+
+    /// For a launcher that starts while one of the same data directory still has containers. Their layers are shared; nothing may
+    /// be under way that writes one.
+    #[must_use]
+    pub fn beside(self) -> Self {
+        Self { beside: true, ..self }
     }
 }
 
@@ -128,12 +137,18 @@ fn run(config: LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> 
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?;
-    let tag = tag(&config.data_dir);
+    let tags = tags(&config.data_dir);
     let places = Places { data: config.data_dir, stacks: config.stack_dir };
     for directory in [Path::new(RUN), &places.data.join("layers"), &places.data.join("cache")] {
         fs::create_dir_all(directory)?;
     }
-    let mut claim = Claim::take(&tag)?;
+    let (mut claim, tag) = if config.beside {
+        Claim::take_free(&tags)?
+    } else {
+        let [tag, other] = tags;
+        Claim::wait_for_end(&other)?;
+        (Claim::take(&tag)?, tag)
+    };
     claim::sweep_others(&tag);
     work::sweep(&places)?;
     let cgroups = Cgroups::find(claim::group(&tag));
@@ -168,14 +183,17 @@ fn alone(socket: OwnedFd) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A short name for a data directory, the same at each start: names of groups, devices and tables hold it.
-fn tag(data_dir: &Path) -> String {
+/// Two short names for a data directory, the same at each start: names of groups, devices and tables hold one of them. The second is
+/// for the launcher of a platform that takes over from one with the first, and the other way round at the next time.
+fn tags(data_dir: &Path) -> [String; 2] {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt;
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    digest[..4].iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
-        text
+    [0..4, 4..8].map(|bytes| {
+        digest[bytes].iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all");
+            text
+        })
     })
 }
 
@@ -187,6 +205,12 @@ mod tests {
     fn resolvers_are_read() {
         let text = "# x\nnameserver 10.0.0.1\nnameserver fe80::1\nsearch example\n";
         assert_eq!(resolvers(text), [Ipv4Addr::new(10, 0, 0, 1)]);
-        assert_eq!(tag(Path::new("/a")).len(), 8);
+    }
+
+    #[test]
+    fn a_data_directory_has_two_tags_that_differ_where_devices_show_it() {
+        let [one, other] = tags(Path::new("/a"));
+        assert_eq!((one.len(), other.len()), (8, 8));
+        assert_ne!(one[..4], other[..4]);
     }
 }

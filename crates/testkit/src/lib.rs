@@ -9,4 +9,4 @@ mod world;
 
 pub use http::{Answer, Connection, exchange};
 pub use platform::{Options, Output, Platform, wait_until};
-pub use world::{leftovers, tag};
+pub use world::{leftovers, tags};

@@ -103,6 +103,8 @@ pub struct Platform {
     directory: TempDir,
     data: PathBuf,
     child: Option<Child>,
+    /// Those that a successor has taken over from, and that end by themselves.
+    leaving: Vec<Child>,
     http: SocketAddr,
     https: SocketAddr,
     // The last field: the place is free once all else is gone.
@@ -135,6 +137,7 @@ impl Platform {
             directory,
             data,
             child: None,
+            leaving: Vec::new(),
             http: anywhere,
             https: anywhere,
             _permit: permit,
@@ -146,19 +149,9 @@ impl Platform {
     /// Starts the platform again where it is not running: same data directory, same ports.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("the platform's log");
-        let child = Command::new(&self.program)
-            .args(["serve", "--data-dir"])
-            .arg(&self.data)
-            .args(["--http", &self.http.to_string(), "--https", &self.https.to_string()])
-            .args(["--idle-timeout", &self.options.idle_timeout])
-            .envs(self.options.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a descriptor"))
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
-        self.child = Some(child);
+        let (http, https) = (self.http.to_string(), self.https.to_string());
+        let idle = self.options.idle_timeout.clone();
+        self.child = Some(self.serve(&["--http", &http, "--https", &https, "--idle-timeout", &idle]));
         let began = Instant::now();
         let document = loop {
             if let Ok(answer) = self.api("GET", "/platform", b"")
@@ -173,6 +166,65 @@ impl Platform {
         };
         let address = |key: &str| document[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
         (self.http, self.https) = (address("http"), address("https"));
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("the platform's log");
+        Command::new(&self.program)
+            .args(["serve", "--data-dir"])
+            .arg(&self.data)
+            .args(arguments)
+            .envs(self.options.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor"))
+            .stderr(log)
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// Starts a successor, which takes over from the platform once it is ready; it gets no flags but that one.
+    pub fn successor(&self) -> Child {
+        self.serve(&["--take-over"])
+    }
+
+    /// The same, told where to listen, as it has to be where no platform runs.
+    pub fn successor_of_none(&self) -> Child {
+        self.serve(&["--take-over", "--http", &self.http.to_string(), "--https", &self.https.to_string()])
+    }
+
+    /// Lets a successor take over, and returns once that answers. The platform of before ends by itself.
+    #[track_caller]
+    pub fn take_over(&mut self) {
+        let mut successor = self.successor();
+        let began = Instant::now();
+        while self.answering() != Some(successor.id()) {
+            let ended = successor.try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "the successor ended before it answered:\n{}", self.log());
+            assert!(began.elapsed() < START, "the successor did not answer:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.adopt(successor);
+    }
+
+    /// Goes on with a successor that answers.
+    pub fn adopt(&mut self, successor: Child) {
+        self.leaving.extend(self.child.replace(successor));
+    }
+
+    /// The process that answers on the platform's socket.
+    pub fn answering(&self) -> Option<u32> {
+        let document = self.api("GET", "/platform", b"").ok().filter(|answer| answer.status == 200)?.json();
+        document["pid"].as_u64().and_then(|pid| pid.try_into().ok())
+    }
+
+    /// Whether a platform that was taken over from has not ended yet.
+    pub fn is_leaving(&mut self) -> bool {
+        self.leaving.iter_mut().any(|child| child.try_wait().expect("a child of ours").is_none())
+    }
+
+    /// Goes on with a process that is no child of ours: `up` has started it, and the one of before ends by itself.
+    pub fn taken_over_by_another(&mut self) {
+        self.leaving.extend(self.child.take());
     }
 
     /// Kills the platform's process, as a crash or the machine's out-of-memory killer would.
@@ -323,10 +375,21 @@ impl Platform {
             if !status.success() {
                 found.push(format!("the platform ended with {status}"));
             }
+        } else if self.answering().is_some() {
+            let down = self.cli(&["down"]);
+            if down.code != 0 {
+                found.push(format!("'down' ended with {}: {}", down.code, down.stderr));
+            }
         } else if self.data.exists() {
             // Killed, and not started again: what it left is cleaned up by the next start.
             self.restart();
             return self.stop();
+        }
+        for mut child in self.leaving.drain(..) {
+            let status = child.wait().expect("a child of ours");
+            if !status.success() {
+                found.push(format!("a platform that was taken over from ended with {status}"));
+            }
         }
         let mut left = world::leftovers(&self.data);
         let began = Instant::now();

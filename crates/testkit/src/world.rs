@@ -6,19 +6,23 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-/// The short name of a data directory, which names of groups, tables and devices hold.
-pub fn tag(data_dir: &Path) -> String {
+/// The short names of a data directory: names of groups, tables and devices hold one of them, or the other after a hand-over.
+pub fn tags(data_dir: &Path) -> [String; 2] {
     use std::os::unix::ffi::OsStrExt;
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    [0, 4].map(|at| format!("{:08x}", u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])))
 }
 
-/// Everything that bears the data directory's name or its tag, in words; empty in a clean world.
+/// Everything that bears the data directory's name or one of its tags, in words; empty in a clean world.
 pub fn leftovers(data_dir: &Path) -> Vec<String> {
-    let tag = tag(data_dir);
     let mut found = processes(data_dir);
     found.extend(mounts(data_dir));
-    found.extend(groups(&format!("adaptable-{tag}")));
+    found.extend(tags(data_dir).iter().flat_map(|tag| tagged(tag)));
+    found
+}
+
+fn tagged(tag: &str) -> Vec<String> {
+    let mut found = groups(&format!("adaptable-{tag}"));
     let table = format!("adaptable_{tag}");
     found.extend(lines_of("nft", &["list", "tables"]).into_iter().filter(|line| line.contains(&table)));
     let device = format!("ad{}-", &tag[..4]);

@@ -7,6 +7,7 @@ mod access;
 mod adapter;
 mod answer;
 mod apps;
+mod changes;
 mod deployments;
 mod git;
 mod platform;
@@ -55,5 +56,6 @@ pub fn router(control: Control) -> Router {
         .route("/git/{*path}", get(git::serve).post(git::serve).layer(DefaultBodyLimit::disable()))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(control.clone(), changes::gate))
         .with_state(control)
 }

@@ -2,7 +2,8 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,10 @@ use nix::unistd::User;
 const OWN: [&str; 5] = ["git", "images", "logs", "tls", "uploads"];
 /// What only the launcher touches: files in them bear the ids of containers.
 const LAUNCHERS: [&str; 2] = ["cache", "layers"];
-/// How long a platform that was just killed may take until its last process is gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The file with the platform's process id.
+const PID: &str = "adaptable.pid";
+/// How long a platform that was just killed may take until its last process is gone; one that it had taken over from ends in order.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,14 @@ pub(super) enum DirectoryError {
         /// Whose it is.
         owner: u32,
     },
+    /// The running platform handed over the lock of another directory.
+    #[error(
+        "the lock that the running platform handed over is not {path}; was the data directory moved? stop the platform first"
+    )]
+    OtherLock {
+        /// The lock that it should be.
+        path: String,
+    },
     /// The file system said no.
     #[error("prepare the data directory: {path}: {source}")]
     Io {
@@ -46,17 +57,23 @@ pub(super) enum DirectoryError {
     },
 }
 
-/// The lock on a data directory; held as long as the process lives.
+/// The lock on a data directory; held as long as a process has its open file.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 /// Makes the directory where it is missing, takes its lock, and gives it to `user`.
 pub(super) fn prepare(directory: &Path, user: &User) -> Result<Lock, DirectoryError> {
     make(directory, 0o700, user)?;
     let metadata = fs::metadata(directory).map_err(at(directory))?;
-    let owner = std::os::unix::fs::MetadataExt::uid(&metadata);
+    let owner = metadata.uid();
     let mut names = fs::read_dir(directory).map_err(at(directory))?.filter_map(|entry| Some(entry.ok()?.file_name()));
     // What root may have put there before the first start: settings, and the log that `up` opened.
     let empty = names.all(|name| name == "config.toml" || name == "serve.log");
@@ -65,6 +82,34 @@ pub(super) fn prepare(directory: &Path, user: &User) -> Result<Lock, DirectoryEr
         return Err(DirectoryError::Foreign { directory: directory.display().to_string(), owner });
     }
     let lock = lock(directory)?;
+    furnish(directory, user)?;
+    let pid = directory.join(PID);
+    write_pid(&pid)?;
+    own(&pid, user)?;
+    Ok(lock)
+}
+
+/// Goes on with the lock of the platform that runs, which hands it over together with the directory.
+pub(super) fn adopt(directory: &Path, file: File, user: &User) -> Result<Lock, DirectoryError> {
+    let path = directory.join("lock");
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    let (handed, here) = (file.metadata().map_err(at(&path))?, fs::metadata(&path).map_err(at(&path))?);
+    if identity(&handed) != identity(&here) {
+        return Err(DirectoryError::OtherLock { path: path.display().to_string() });
+    }
+    furnish(directory, user)?;
+    Ok(Lock { file })
+}
+
+/// Names this process as the directory's platform, in one step.
+pub(super) fn publish_pid(directory: &Path) -> Result<(), DirectoryError> {
+    let (path, partial) = (directory.join(PID), directory.join("adaptable.pid.new"));
+    write_pid(&partial)?;
+    fs::rename(&partial, &path).map_err(at(&path))
+}
+
+/// What a platform needs in its directory.
+fn furnish(directory: &Path, user: &User) -> Result<(), DirectoryError> {
     own(directory, user)?;
     fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(at(directory))?;
     for name in OWN {
@@ -74,8 +119,7 @@ pub(super) fn prepare(directory: &Path, user: &User) -> Result<Lock, DirectoryEr
         let path = directory.join(name);
         DirBuilder::new().recursive(true).mode(0o755).create(&path).map_err(at(&path))?;
     }
-    write_pid(&directory.join("adaptable.pid"), user)?;
-    Ok(lock)
+    Ok(())
 }
 
 fn lock(directory: &Path) -> Result<Lock, DirectoryError> {
@@ -84,10 +128,10 @@ fn lock(directory: &Path) -> Result<Lock, DirectoryError> {
     let begun = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Lock { _file: file }),
+            Ok(()) => return Ok(Lock { file }),
             Err(TryLockError::Error(source)) => return Err(at(&path)(source)),
             Err(TryLockError::WouldBlock) => {
-                let pid = fs::read_to_string(directory.join("adaptable.pid")).ok().map(|pid| pid.trim().to_owned());
+                let pid = fs::read_to_string(directory.join(PID)).ok().map(|pid| pid.trim().to_owned());
                 let alive = pid.as_ref().is_some_and(|pid| !pid.is_empty() && Path::new("/proc").join(pid).exists());
                 // Its process is gone, its launcher is about to be.
                 if alive || begun.elapsed() > PATIENCE {
@@ -99,10 +143,9 @@ fn lock(directory: &Path) -> Result<Lock, DirectoryError> {
     }
 }
 
-fn write_pid(path: &Path, user: &User) -> Result<(), DirectoryError> {
+fn write_pid(path: &Path) -> Result<(), DirectoryError> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o644).open(path).map_err(at(path))?;
-    writeln!(file, "{}", std::process::id()).map_err(at(path))?;
-    own(path, user)
+    writeln!(file, "{}", std::process::id()).map_err(at(path))
 }
 
 fn make(path: &Path, mode: u32, user: &User) -> Result<(), DirectoryError> {

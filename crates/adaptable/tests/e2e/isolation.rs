@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::{Output, Platform, tag, wait_until};
+use testkit::{Output, Platform, tags, wait_until};
 
 use crate::{plain, platform};
 
@@ -65,7 +65,7 @@ fn an_app_reaches_neither_its_neighbours_nor_the_machine() {
 /// The machine's addresses: its own, and the containers' gateway. Other platforms' come and go.
 fn host_addresses(data: &Path) -> Vec<IpAddr> {
     let output = Output::from(Command::new("ip").args(["-4", "-o", "address"])).expect(0).stdout;
-    let own = format!("ad{}-", &tag(data)[..4]);
+    let own = format!("ad{}-", &tags(data)[0][..4]);
     let theirs = |device: &str| device == "lo" || (device.starts_with("ad") && !device.starts_with(&own));
     let all = output.lines().filter_map(|line| {
         let mut words = line.split_whitespace().skip(1);
@@ -92,7 +92,7 @@ fn root_inside_is_nobody_outside() {
     assert_eq!(who["cwd"], "/app");
     assert!(who["pids"].as_array().is_some_and(|pids| pids.len() <= 4), "it sees its own processes alone: {who}");
 
-    let group = format!("adaptable-{}", tag(platform.data()));
+    let group = format!("adaptable-{}", tags(platform.data())[0]);
     let mut seen = 0;
     for entry in fs::read_dir("/proc").expect("processes").flatten() {
         let groups = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();

@@ -15,6 +15,8 @@ TEXT = "@TEXT@"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body go out as two packets, the second of which would wait for the first one's acknowledgement.
+    disable_nagle_algorithm = True
 
     def do_GET(self):
         with LOCK:
@@ -28,12 +30,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self):
         url = urlsplit(self.path)
+        if url.path == "/echo":
+            return self.echo()
         action = getattr(self, "on_" + url.path.strip("/"), None)
         body = (TEXT if action is None else str(action(dict(parse_qsl(url.query))))).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def echo(self):
+        """A WebSocket as far as the edge can see: a switch, and then bytes."""
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.end_headers()
+        self.close_connection = True
+        while piece := self.connection.recv(1024):
+            self.connection.sendall(piece)
 
     def on_env(self, query):
         return json.dumps(dict(os.environ))

@@ -159,7 +159,9 @@ impl Runtime {
         let (container, upstream) = (Arc::clone(&instance.container), Arc::downgrade(upstream));
         let nobody_asks = self.handle.waiting() == 0;
         let (address, probe) = (instance.address, self.live.as_ref().map(|live| self.specs.probe(&live.spec)));
+        let prepared = self.prepared.as_ref().map(|(_, done)| done.clone());
         tokio::spawn(async move {
+            let _until_it_works = prepared;
             let answer = async {
                 match probe.filter(|_| nobody_asks) {
                     Some(probe) => probe.any_answer(address).await,

@@ -1,5 +1,6 @@
 //! One connection from a visitor: TLS, the choice of HTTP version, limits, graceful end.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -20,7 +21,7 @@ use tokio::task::spawn_local;
 use super::drain::{Graceful, Idle};
 use super::io::VisitorStream;
 use super::worker::Worker;
-use super::{redirect, request};
+use super::{headers, redirect, request};
 use crate::{EdgeBody, HostName, Limits};
 
 /// What all requests of a connection share.
@@ -41,6 +42,13 @@ impl Connection {
     pub(super) fn body(&self, body: Incoming) -> EdgeBody {
         EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.unread))
     }
+
+    /// An answer, marked as the last one where this process is about to end. HTTP/2 says so by itself; a WebSocket goes on.
+    fn leaving<B>(&self, mut response: Response<B>) -> Response<B> {
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        headers::last_where(!self.is_h2 && !upgraded && self.worker.drain.is_leaving(), response.headers_mut());
+        response
+    }
 }
 
 /// Serves one HTTPS connection until it ends.
@@ -48,8 +56,13 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     // Only delays, where it fails.
     drop(stream.set_nodelay(true));
     let limits = worker.shared.limits.clone();
-    let handshake = worker.shared.tls.accept(stream);
-    let stream = match tokio::time::timeout(limits.handshake, handshake).await {
+    let drain = Rc::clone(&worker.drain);
+    let handshake = tokio::time::timeout(limits.handshake, worker.shared.tls.accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = drain.ending() => return,
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -59,14 +72,16 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     let sni = session.server_name().and_then(|name| HostName::parse(name).ok());
     let ip = peer.ip().to_canonical().to_string();
     let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let drain = Rc::clone(&worker.drain);
     let unread = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&unread)));
     let connection = Rc::new(Connection { worker, peer, is_h2, forwarded_for, sni, unread });
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
-    let service = service_fn(move |incoming| request::answer(Rc::clone(&connection), incoming));
+    let service = service_fn(move |incoming| {
+        let connection = Rc::clone(&connection);
+        async move { Ok::<_, Infallible>(connection.leaving(request::answer(Rc::clone(&connection), incoming).await?)) }
+    });
     let ended = if is_h2 {
         drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
     } else {
@@ -83,8 +98,9 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
     let limits = worker.shared.limits.clone();
     let drain = Rc::clone(&worker.drain);
     let service = service_fn(move |incoming: Request<Incoming>| {
-        let response = redirect::to_https(&worker.shared, &incoming);
-        async move { Ok::<_, std::convert::Infallible>(response) }
+        let mut response = redirect::to_https(&worker.shared, &incoming);
+        headers::last_where(worker.drain.is_leaving(), response.headers_mut());
+        async move { Ok::<_, Infallible>(response) }
     });
     let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default()));
     if let Some(Err(error)) = drain.run(http1_builder(&limits).serve_connection(io, service), None::<Idle<fn() -> bool>>).await {
@@ -145,6 +161,10 @@ where
     fn end_gracefully(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
+
+    fn announces_its_end(&self) -> bool {
+        false
+    }
 }
 
 impl<S, B> Graceful for http1::Connection<TokioIo<VisitorStream<TcpStream>>, S>
@@ -156,6 +176,10 @@ where
 {
     fn end_gracefully(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+
+    fn announces_its_end(&self) -> bool {
+        false
     }
 }
 
@@ -169,5 +193,9 @@ where
 {
     fn end_gracefully(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+
+    fn announces_its_end(&self) -> bool {
+        true
     }
 }

@@ -16,6 +16,21 @@ use crate::body::Patience;
 pub(super) trait Graceful: Future {
     /// No further request is taken; those in flight go on.
     fn end_gracefully(self: Pin<&mut Self>);
+
+    /// Whether [`Self::end_gracefully`] tells the visitor in words, so that no request of his crosses the end on its way. HTTP/1.1
+    /// has no such word but in an answer.
+    fn announces_its_end(&self) -> bool;
+}
+
+/// How far the end of a thread's connections is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Serving,
+    /// Each ends with its next answer.
+    Leaving,
+    /// Each ends as soon as it is idle.
+    Ending,
 }
 
 /// How long a connection may be idle, where its protocol does not say so itself.
@@ -27,10 +42,11 @@ pub(super) struct Idle<F> {
 /// The connections of one thread. A flag that each looks at when it is polled anyway, instead of one more future to poll.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
-    draining: Cell<bool>,
+    phase: Cell<Phase>,
     next: Cell<u64>,
     wakers: RefCell<HashMap<u64, Waker>>,
     empty: Notify,
+    ending: Notify,
 }
 
 impl Drain {
@@ -52,7 +68,12 @@ impl Drain {
                 self.wakers.borrow_mut().insert(entry.id, cx.waker().clone());
                 registered = true;
             }
-            if self.draining.get() && !told {
+            let end = match self.phase.get() {
+                Phase::Serving => false,
+                Phase::Leaving => connection.announces_its_end(),
+                Phase::Ending => true,
+            };
+            if end && !told {
                 told = true;
                 connection.as_mut().end_gracefully();
             }
@@ -84,9 +105,33 @@ impl Drain {
         Entry { drain: Rc::clone(self), id }
     }
 
+    /// Whether an answer on HTTP/1.1 is its connection's last.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.phase.get() != Phase::Serving
+    }
+
+    /// Waits until idle connections are to end.
+    pub(super) async fn ending(&self) {
+        while self.phase.get() != Phase::Ending {
+            self.ending.notified().await;
+        }
+    }
+
+    /// Lets each connection end with its next answer, and waits until all have ended.
+    pub(super) async fn leave(&self) {
+        self.enter_phase(Phase::Leaving).await;
+    }
+
     /// Tells all connections to end, and waits until they have.
     pub(super) async fn drain(&self) {
-        self.draining.set(true);
+        self.enter_phase(Phase::Ending).await;
+    }
+
+    async fn enter_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+        if phase == Phase::Ending {
+            self.ending.notify_waiters();
+        }
         let wakers: Vec<Waker> = self.wakers.borrow().values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
         loop {

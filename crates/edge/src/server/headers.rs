@@ -93,6 +93,13 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
+/// Says that an answer is the last one on its connection (RFC 9112 section 9.6), where that is so.
+pub(super) fn last_where(is_last: bool, headers: &mut HeaderMap) {
+    if is_last {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

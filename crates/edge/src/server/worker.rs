@@ -12,9 +12,10 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
 use super::drain::Drain;
+use super::ending::Ending;
 use super::pool::Pool;
 use super::{Shared, connection};
-use crate::listen::Listeners;
+use crate::listen::Sockets;
 
 /// What the connections of one thread share.
 pub(super) struct Worker {
@@ -24,38 +25,57 @@ pub(super) struct Worker {
 }
 
 /// Serves until told to stop, or until the edge is dropped.
-pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, listeners: Listeners, mut stop: watch::Receiver<Option<Instant>>) {
+pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, sockets: Sockets, mut stop: watch::Receiver<Option<Ending>>) {
     let local = LocalSet::new();
     let worker = Rc::new(Worker { pool: Pool::new(shared.limits.clone()), shared, drain: Rc::default() });
     local.block_on(runtime, async {
-        let accepting = match accepting(&worker, listeners) {
+        let accepting = match accepting(&worker, sockets) {
             Ok(accepting) => accepting,
             Err(error) => return tracing::error!(%error, "a thread of the edge can't listen"),
         };
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
-        let stopping = stop.changed().await;
-        // The listeners close before the connections end: who comes now is refused rather than dropped.
+        let mut told = stop.changed().await;
+        // The listeners close before the connections end: who comes now is refused, or another process's, rather than dropped.
         for task in accepting {
             task.abort();
         }
-        let deadline = *stop.borrow();
-        if let (Ok(()), Some(deadline)) = (stopping, deadline)
-            && tokio::time::timeout_at(deadline, worker.drain.drain()).await.is_err()
-        {
-            tracing::warn!("connections that did not end in time were cut off");
+        while told.is_ok() {
+            let ending = *stop.borrow_and_update();
+            told = tokio::select! {
+                () = end(&worker.drain, ending) => break,
+                told = stop.changed() => told,
+            };
         }
         sweeping.abort();
     });
 }
 
+async fn end(drain: &Drain, ending: Option<Ending>) {
+    match ending {
+        None => std::future::pending().await,
+        Some(Ending::Leaving) => drain.leave().await,
+        Some(Ending::By(deadline)) => {
+            if tokio::time::timeout_at(deadline, drain.drain()).await.is_err() {
+                tracing::warn!("connections that did not end in time were cut off");
+            }
+        }
+    }
+}
+
 type Task = tokio::task::JoinHandle<()>;
 
-fn accepting(worker: &Rc<Worker>, listeners: Listeners) -> std::io::Result<[Task; 2]> {
-    let http = TcpListener::from_std(listeners.http)?;
-    let https = TcpListener::from_std(listeners.https)?;
-    let redirecting = accept(Rc::clone(worker), http, |worker, stream, _| connection::serve_http(worker, stream));
-    let serving = accept(Rc::clone(worker), https, connection::serve_https);
-    Ok([spawn_local(redirecting), spawn_local(serving)])
+fn accepting(worker: &Rc<Worker>, sockets: Sockets) -> std::io::Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    for socket in sockets.http {
+        let http = TcpListener::from_std(socket)?;
+        let redirecting = accept(Rc::clone(worker), http, |worker, stream, _| connection::serve_http(worker, stream));
+        tasks.push(spawn_local(redirecting));
+    }
+    for socket in sockets.https {
+        let https = TcpListener::from_std(socket)?;
+        tasks.push(spawn_local(accept(Rc::clone(worker), https, connection::serve_https)));
+    }
+    Ok(tasks)
 }
 
 async fn accept<F: Future<Output = ()> + 'static>(
@@ -77,9 +97,11 @@ async fn accept<F: Future<Output = ()> + 'static>(
             continue;
         };
         let serving = serve(Rc::clone(&worker), stream, peer);
+        // Counts from here on: who is shaking hands while another process takes over is answered.
+        let entry = worker.drain.enter();
         spawn_local(async move {
             serving.await;
-            drop(slot);
+            drop((slot, entry));
         });
     }
 }

@@ -38,6 +38,52 @@ async fn a_shutdown_lets_what_is_in_flight_end() {
     assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
 }
 
+/// Another process accepts: nobody who is connected here finds a connection closed on which a request may be on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_connected_when_a_successor_takes_over_is_answered_once_more() {
+    let world = World::new();
+    let app = slow(&world, "slow", Duration::from_millis(300)).await;
+    let (mut busy, mut idle) = (world.h1("slow.localhost").await, world.h1("slow.localhost").await);
+    let (mut busy2, idle2) = (world.h2("slow.localhost").await, world.h2("slow.localhost").await);
+    assert_eq!(text(idle.send_request(get("slow.localhost", "/")).await.unwrap()).await.0, 200);
+    let silent = world.connect("slow.localhost", &[]).await;
+    let one = tokio::spawn(async move { busy.send_request(get("slow.localhost", "/")).await.unwrap() });
+    let two = tokio::spawn(async move { busy2.send_request(get2("slow.localhost", "/")).await.unwrap() });
+    eventually("both are in flight", || app.in_flight() == 2).await;
+    let sockets = world.edge.sockets().unwrap();
+    let (https, ends) = (world.edge.https_addr(), Arc::new(tokio::sync::Notify::new()));
+    let end = Arc::clone(&ends);
+    let mut edge = world.edge;
+    let leaving = tokio::spawn(async move {
+        tokio::select! {
+            () = edge.leave(Duration::from_mins(1)) => {}
+            () = end.notified() => {}
+        }
+        edge
+    });
+    eventually("HTTP/2 is told at once", || idle2.is_closed()).await;
+    // The kernel holds whoever comes now for the successor.
+    let waiting = TcpStream::connect(https).await.unwrap();
+    let answer = within(one).await.unwrap();
+    assert_eq!(answer.headers()["connection"], "close");
+    assert_eq!(text(answer).await.1, "done");
+    assert_eq!(text(within(two).await.unwrap()).await.1, "done");
+    let answer = idle.send_request(get("slow.localhost", "/")).await.unwrap();
+    assert_eq!(answer.headers()["connection"], "close");
+    assert_eq!(text(answer).await.1, "done");
+    eventually("its connection has ended", || idle.is_closed()).await;
+    assert!(!leaving.is_finished(), "a silent connection was not waited for");
+    ends.notify_one();
+    let edge = leaving.await.unwrap();
+    let began = Instant::now();
+    within(edge.shutdown(Duration::from_secs(10))).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "a silent connection held up the end");
+    drop(silent);
+    // The successor finds the visitor that came in between.
+    assert!(sockets.https.iter().any(|socket| socket.accept().is_ok()));
+    drop(waiting);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_cuts_off_what_does_not_end() {
     let world = World::new();

@@ -53,6 +53,30 @@ impl Claim {
         }
     }
 
+    /// Claims the first of these tags that is free. Waits where none is, since a launcher that makes room takes a moment.
+    pub(super) fn take_free(tags: &[String]) -> io::Result<(Self, String)> {
+        let until = Instant::now() + DYING;
+        loop {
+            for tag in tags {
+                let path = Path::new(RUN).join(format!("{tag}.lock"));
+                if let Some(lock) = lock(&path)?
+                    && path.exists()
+                {
+                    return Ok((Self { locks: vec![(lock, path)] }, tag.clone()));
+                }
+            }
+            if Instant::now() >= until {
+                return Err(io::Error::other("two launchers serve this data directory already; wait for the older one to end"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until no launcher holds a tag that an earlier platform may have left.
+    pub(super) fn wait_for_end(tag: &str) -> io::Result<()> {
+        if Path::new(RUN).join(format!("{tag}.lock")).exists() { Self::take(tag).map(drop) } else { Ok(()) }
+    }
+
     /// Claims a pool of addresses; whether it was free.
     pub(super) fn take_pool(&mut self, number: u32) -> bool {
         let path = Path::new(RUN).join(format!("{POOL}{number}.lock"));

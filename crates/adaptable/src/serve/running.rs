@@ -1,0 +1,254 @@
+//! The platform once it has threads: its parts are put together, it serves, and ends in order or hands over to a successor.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use control::{Config, Control, Parts, Sharing, Urls};
+use edge::Edge;
+use engine::Engine;
+use engine::local::LocalEngine;
+use source::git::Remote;
+use store::{Sealer, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::directory::Lock;
+use super::handover::{API_NEW, Desk, Forerunner, Source, Successor};
+use super::{Ground, authority, directory, platform_hosts};
+use crate::config::ServeConfig;
+use crate::identity;
+
+/// How long visitors' requests may take to end once the platform is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long they may take once a successor serves: nobody waits for this platform's end.
+const HANDED_OVER_DRAIN: Duration = Duration::from_secs(30);
+/// How long, within that, a visitor who is connected and says nothing may take to send a request.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long a successor waits for the apps that are in use.
+const PREPARE: Duration = Duration::from_secs(30);
+/// The most that is kept of one app's log.
+const LOG_BYTES: u64 = 32 * 1024 * 1024;
+/// Free disk space below which nothing is deployed.
+const DISK_RESERVE: u64 = 1024 * 1024 * 1024;
+
+/// How a platform ended well.
+pub(super) enum End {
+    /// It was told to.
+    Stopped,
+    /// Another one serves now.
+    HandedOver,
+}
+
+/// A platform that serves.
+struct Running {
+    edge: Edge,
+    control: Control,
+    engine: Arc<dyn Engine>,
+    lock: Lock,
+    desk: Desk,
+    forerunner: Option<Forerunner>,
+    /// Ends the platform's socket.
+    stop: CancellationToken,
+    socket: tokio::task::JoinHandle<()>,
+}
+
+/// Runs the platform to its end.
+pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Result<End> {
+    // Before anybody is answered, who might then send one.
+    let mut signals = Signals::catch()?;
+    let takes_over = ground.inherited.is_some();
+    let (launcher_gone, mut running) = tokio::select! {
+        started = start(config, ground) => started?,
+        () = signals.next() => {
+            anyhow::ensure!(!takes_over, "told to stop before it had taken over");
+            return Ok(End::Stopped);
+        }
+    };
+    let (cause, successor) = {
+        let mut cause = pin!(ended(&mut signals, launcher_gone));
+        loop {
+            let mut successor = tokio::select! {
+                cause = &mut cause => break (cause, None),
+                successor = running.desk.next() => successor,
+            };
+            let source = Source {
+                control: &running.control,
+                edge: &running.edge,
+                lock: &running.lock,
+                forerunner: running.forerunner.as_ref(),
+            };
+            let given = tokio::select! {
+                given = successor.give(&source) => given,
+                cause = &mut cause => {
+                    successor.refuse("it was told to stop");
+                    break (cause, None);
+                }
+            };
+            match given {
+                Ok(()) => break (Ok(()), Some(successor)),
+                Err(error) => tracing::warn!("the upgrade did not come about, and all is as before: {error:#}"),
+            }
+        }
+    };
+    let handed_over = successor.is_some();
+    tokio::select! {
+        () = running.end(successor) => {}
+        () = signals.next() => tracing::warn!("stopped at once by another signal"),
+    }
+    cause.map(|()| if handed_over { End::HandedOver } else { End::Stopped })
+}
+
+/// Puts the parts together. Where the platform takes over, it serves when this returns, and the other one ends.
+async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Future<Output = ()> + use<>, Running)> {
+    let Ground { domain, lock, bound, stacks, host, launcher, inherited } = ground;
+    let (in_use, forerunner) = match inherited {
+        Some((in_use, socket)) => (in_use, Some(Forerunner::attend(socket).context("listen to the running platform")?)),
+        None => (Vec::new(), None),
+    };
+    let data = &config.data_dir;
+    let database = data.join("adaptable.db");
+    // Without its key an existing database can't be read: a new key would only hide that.
+    let sealer = Sealer::load(&data.join("secret.key"), !database.exists())?;
+    let authority = authority::load(data, &domain, &sealer)?;
+    let store = Store::open(&database, sealer)?;
+    let (engine, launcher_gone) = LocalEngine::start(launcher)?;
+    // Its first answer says that it is prepared; what it fails at is a failed start, not a platform that ends later.
+    engine.layers().await.context("start the launcher; its own log lines stand above")?;
+    let engine: Arc<dyn Engine> = Arc::new(engine);
+    let builder = build::Builder::open(data, Arc::clone(&engine), stacks, host)?;
+    let control_config = Config {
+        data_dir: data.clone(),
+        urls: Urls { domain: config.domain.clone(), https_port: bound.https_addr().port() },
+        platform_hosts: platform_hosts(&domain),
+        http: bound.http_addr().to_string(),
+        https: bound.https_addr().to_string(),
+        idle_timeout: config.idle_timeout,
+        sharing: Sharing {
+            freeze_after: config.freeze_after,
+            memory_reserve: config.memory_reserve.unwrap_or_else(memory_reserve),
+        },
+        log_bytes: LOG_BYTES,
+        disk_reserve: DISK_RESERVE,
+        authority_pem: authority.certificate_pem().to_owned(),
+        build: identity::build().to_owned(),
+    };
+    let socket = web::bind_socket(&data.join(API_NEW)).context("bind the platform's socket")?;
+    let desk = Desk::open(data, config.told.clone()).context("bind the socket for a successor")?;
+    if forerunner.is_none() {
+        publish(data, &desk)?;
+    }
+    let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
+    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git };
+    let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
+    if let Some(forerunner) = &forerunner {
+        tokio::select! {
+            () = control.prepare_instances(in_use, PREPARE) => {}
+            () = forerunner.refused() => anyhow::bail!("the running platform goes on"),
+        }
+    }
+    let router = web::router(control.clone());
+    let addresses = (bound.http_addr(), bound.https_addr());
+    let edge = bound.run(authority, control.activate(), web::service(router.clone(), tokio::runtime::Handle::current()))?;
+    if let Some(forerunner) = &forerunner {
+        // The point of no return: from here on the other one ends, and its names are this one's.
+        forerunner.ready()?;
+        publish(data, &desk)?;
+        directory::publish_pid(data)?;
+    }
+    let stop = CancellationToken::new();
+    let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
+    tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
+    Ok((launcher_gone, Running { edge, control, engine, lock, desk, forerunner, stop, socket }))
+}
+
+/// Gives the sockets their names, in the place of those of a platform that ends.
+fn publish(data: &Path, desk: &Desk) -> anyhow::Result<()> {
+    std::fs::rename(data.join(API_NEW), data.join(crate::reach::SOCKET)).context("name the platform's socket")?;
+    desk.publish().context("name the socket for a successor")
+}
+
+/// Whether another process is the directory's platform: one that this one was to take over from, and did not.
+pub(super) fn is_anothers(data: &Path) -> bool {
+    let pid = std::fs::read_to_string(data.join("adaptable.pid")).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    pid.is_some_and(|pid| pid != std::process::id())
+}
+
+/// What is kept back of the machine's memory where no setting says: a twentieth, but no more than a GB.
+fn memory_reserve() -> u64 {
+    const GB: u64 = 1 << 30;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
+    total.map_or(GB / 8, |kilobytes| kilobytes * 1024 / 20).min(GB)
+}
+
+impl Running {
+    /// Ends everything in order. Where a successor serves, visitors have more time, as long as it does not end itself.
+    async fn end(mut self, successor: Option<Successor>) {
+        if let Some(forerunner) = &self.forerunner {
+            forerunner.hurry();
+        }
+        match successor {
+            None => {
+                tracing::info!("stopping");
+                self.edge.shutdown(DRAIN).await;
+            }
+            Some(mut successor) => {
+                tracing::info!(process = successor.pid, "handed over; ending once what is in flight has ended");
+                let began = tokio::time::Instant::now();
+                let hurried = tokio::select! {
+                    () = self.edge.leave(SILENCE) => false,
+                    () = successor.hurry() => true,
+                };
+                let most = if hurried { DRAIN } else { HANDED_OVER_DRAIN.saturating_sub(began.elapsed()) };
+                tokio::select! {
+                    () = self.edge.shutdown(most) => {}
+                    () = hurried_later(&mut successor, hurried) => {}
+                }
+            }
+        }
+        self.control.stop().await;
+        self.stop.cancel();
+        let _joined = self.socket.await;
+        self.engine.shutdown().await;
+    }
+}
+
+/// Ends some time after the successor has said that it ends, too.
+async fn hurried_later(successor: &mut Successor, hurried: bool) {
+    if hurried {
+        std::future::pending::<()>().await;
+    }
+    successor.hurry().await;
+    tokio::time::sleep(DRAIN).await;
+}
+
+/// Waits for the order to stop, or for the end of the launcher, without which nothing can go on.
+async fn ended(signals: &mut Signals, launcher_gone: impl Future<Output = ()>) -> anyhow::Result<()> {
+    tokio::select! {
+        () = signals.next() => Ok(()),
+        () = launcher_gone => anyhow::bail!("the launcher has ended; the platform can't go on without it"),
+    }
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("wait for signals");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
