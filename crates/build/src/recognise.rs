@@ -19,6 +19,7 @@ mod infer;
 mod kinds;
 mod module;
 mod modules;
+mod patience;
 mod scripts;
 mod start;
 
