@@ -54,12 +54,16 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     }
     // An app that names no Python was made for whatever was current then.
     let made_for_older = wishes.at_most.as_ref().is_some_and(|(limit, _)| *limit < python.version);
-    if made_for_older
-        && python.version == version::DEFAULT
-        && wishes.written.is_empty()
-        && matches!(manifest.kind, Kind::Requirements(_))
-    {
+    // The Python of a conda environment is conda's own, and so are its builds of what it pins.
+    let unnamed = wishes.written.is_empty() && matches!(manifest.kind, Kind::Requirements(_));
+    if made_for_older && python.version == version::DEFAULT && (unnamed || matches!(manifest.kind, Kind::Conda(_))) {
         notes.extend(pins::stand_in(&mut wanted.reqs));
+    }
+    if made_for_older {
+        notes.push(format!(
+            "pins of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
+            python.version
+        ));
     }
     notes.extend(manifest.notes.iter().cloned());
     if manifest.kind == Kind::Nothing {
@@ -88,6 +92,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         python: python.version,
         added: chosen.added.clone(),
         module_file: chosen.module_file.clone(),
+        older: made_for_older,
         itself: itself(&manifest, &survey, &chosen, &own_commands),
         request,
     };

@@ -10,7 +10,8 @@ use crate::shell;
 
 /// Variables of the run time: gunicorn reads its own after its file of settings, uvicorn reads one for each option.
 pub(super) fn environment(env: &mut BTreeMap<String, String>) {
-    env.insert("GUNICORN_CMD_ARGS".to_owned(), "--timeout=0".to_owned());
+    // Logs in files of the memory file system are seen by nobody, least of all why a start fails.
+    env.insert("GUNICORN_CMD_ARGS".to_owned(), "--timeout=0 --error-logfile=-".to_owned());
     env.insert("UVICORN_TIMEOUT_WORKER_HEALTHCHECK".to_owned(), "86400".to_owned());
 }
 

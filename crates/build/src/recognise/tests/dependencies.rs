@@ -285,3 +285,27 @@ fn a_project_in_a_directory_of_its_packages_name_is_found() {
     ]);
     assert_eq!(plan.env["PYTHONPATH"], "/app:/app/helper");
 }
+
+fn without_old_pythons() -> Available {
+    Available { pythons: vec![PyVersion::new(3, 11), PyVersion::new(3, 13)] }
+}
+
+#[test]
+fn pins_of_older_pythons_get_their_names_back() {
+    let plan_of = |files: &[(&str, &str)]| plan(&tree(files), &PlanRequest::default(), &without_old_pythons()).unwrap();
+    let old = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask==1.0.2\ndjango==1.11.29\n")]);
+    let two: Vec<&str> =
+        old.dependencies.generated.iter().map(|file| file.name.as_str()).filter(|n| n.contains("older")).collect();
+    assert_eq!(two, ["adaptable_older.py", "adaptable_older.pth"]);
+    assert!(generated(&old, "adaptable_older.py").contains("getargspec"));
+    let new = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask==3.0.0\n")]);
+    assert!(!new.dependencies.generated.iter().any(|file| file.name.contains("older")));
+}
+
+#[test]
+fn pins_of_condas_builds_that_the_index_lacks_get_stand_ins() {
+    let conda = "name: x\ndependencies:\n- python=3.7.6\n- numpy=1.18.1=py37h7241aed_0\n- pip:\n  - flask==1.1.2\n";
+    let files = tree(&[("app.py", FLASK), ("environment.yml", conda)]);
+    let plan = plan(&files, &PlanRequest::default(), &without_old_pythons()).unwrap();
+    assert!(requirements(&plan).contains(&"numpy>=1.23.5,<2"), "{:?}", requirements(&plan));
+}
