@@ -20,6 +20,7 @@ mod kinds;
 mod module;
 mod modules;
 mod patience;
+mod removed;
 mod scripts;
 mod start;
 
@@ -59,9 +60,11 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     if made_for_older && python.version == version::DEFAULT && (unnamed || matches!(manifest.kind, Kind::Conda(_))) {
         notes.extend(pins::stand_in(&mut wanted.reqs));
     }
-    if made_for_older {
+    let dated = removed::find(&modules, &wanted.reqs);
+    let older = made_for_older || dated.older_python;
+    if older {
         notes.push(format!(
-            "pins of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
+            "pins or lines of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
             python.version
         ));
     }
@@ -70,7 +73,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
-    keep_companions(&mut wanted, locked, &mut notes);
+    keep_companions(&mut wanted, locked, dated.bounds, dated.notes, &mut notes);
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {
@@ -92,7 +95,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         python: python.version,
         added: chosen.added.clone(),
         module_file: chosen.module_file.clone(),
-        older: made_for_older,
+        older,
         itself: itself(&manifest, &survey, &chosen, &own_commands),
         request,
     };
@@ -117,12 +120,13 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     })
 }
 
-/// Constrains what old pins depend on to releases that suit them.
-fn keep_companions(wanted: &mut Wanted, locked: bool, notes: &mut Vec<String>) {
+/// Constrains what old pins depend on to releases that suit them, and what the source needs to those that have it.
+fn keep_companions(wanted: &mut Wanted, locked: bool, bounds: Vec<&str>, why: Vec<String>, notes: &mut Vec<String>) {
     // With a lock or hashes everything is named already.
     if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
-        let (bounds, remarks) = companions::of(&wanted.reqs);
+        let (bounds, remarks) = companions::of(&wanted.reqs, &bounds);
         wanted.constraints.extend(bounds);
+        notes.extend(why);
         notes.extend(remarks);
     }
 }

@@ -19,7 +19,7 @@ enum Of {
 use Of::{Any, Below};
 
 /// A distribution, its releases, and what its dependencies have to be.
-const RULES: [(&str, Of, &[&str]); 73] = [
+const RULES: [(&str, Of, &[&str]); 74] = [
     ("flask", Below("1.0"), &["werkzeug<1"]),
     ("flask", Below("2.0"), &["werkzeug<2.1", "jinja2<3.1", "itsdangerous<2.1", "markupsafe<2.1"]),
     ("flask", Below("2.3"), &["werkzeug<3"]),
@@ -90,6 +90,7 @@ const RULES: [(&str, Of, &[&str]); 73] = [
     ("connexion", Below("2.14.2"), &["werkzeug<2.3"]),
     ("gradio", Below("3.40"), &["pydantic<2", "httpx<0.28"]),
     ("gradio", Below("4.0"), &["httpx<0.28"]),
+    ("gradio", Below("6.0"), &["starlette<1"]),
     ("starlette", Below("0.20"), &["jinja2<3.1"]),
     ("uvicorn", Below("0.15"), &["uvloop<0.22"]),
     ("fastapi-users", Below("10"), &["pyjwt<2.9"]),
@@ -97,13 +98,22 @@ const RULES: [(&str, Of, &[&str]); 73] = [
 ];
 
 /// Constraints that keep dependencies at releases which suit what is pinned, and a remark for each pin that asks for some.
-/// What the app itself says of a dependency's version always counts more.
-pub(crate) fn of(reqs: &[Req]) -> (Vec<String>, Vec<String>) {
+/// `asked` are bounds, as `flask<3`, that the source asks for. What the app itself says of a dependency's version always counts more.
+pub(crate) fn of(reqs: &[Req], asked: &[&str]) -> (Vec<String>, Vec<String>) {
     let says = |name: &str| reqs.iter().any(|req| req.name == name && (!req.versions.is_empty() || req.line.contains('@')));
     let mut bounds: BTreeMap<&str, Req> = BTreeMap::new();
     let mut notes = Vec::new();
     // A bound may bring its own: Flask-Script needs an old Flask, and that an old Jinja2.
     let mut known: Vec<Req> = reqs.to_vec();
+    for line in asked {
+        let Ok(Parsed::Keep(bound, _)) = parse(line, &[]) else { continue };
+        let (name, limit) = line.split_once('<').unwrap_or((line, ""));
+        if says(name) || bounds.get(name).is_some_and(|have| have.is_below(limit)) {
+            continue;
+        }
+        known.push((*bound).clone());
+        bounds.insert(name, *bound);
+    }
     while !known.is_empty() {
         let mut next = Vec::new();
         for req in &known {
@@ -165,7 +175,7 @@ mod tests {
                 Parsed::Drop(note) => panic!("{note}"),
             })
             .collect();
-        of(&reqs)
+        of(&reqs, &[])
     }
 
     #[test]
