@@ -8,6 +8,7 @@ use crate::python::environment::Target;
 use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
 use crate::python::pyproject::Pyproject;
+use crate::python::requirement::Req;
 use crate::python::requirements::{Project, Wanted, child, in_app, parent};
 use crate::python::{companions, imports, pins, standard, system, version};
 use crate::text;
@@ -56,9 +57,23 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     // An app that names no Python was made for whatever was current then.
     let made_for_older = wishes.at_most.as_ref().is_some_and(|(limit, _)| *limit < python.version);
     // The Python of a conda environment is conda's own, and so are its builds of what it pins.
-    let unnamed = wishes.written.is_empty() && matches!(manifest.kind, Kind::Requirements(_));
-    if made_for_older && python.version == version::DEFAULT && (unnamed || matches!(manifest.kind, Kind::Conda(_))) {
-        notes.extend(pins::stand_in(&mut wanted.reqs));
+    let replaceable = match manifest.kind {
+        // Whoever sets a version by hand wants the app to run with it.
+        Kind::Requirements(_) => wishes.written.is_empty() || request.python_version.is_some(),
+        Kind::Conda(_) => true,
+        _ => locked,
+    };
+    if made_for_older && python.version == version::DEFAULT && replaceable {
+        let mut reqs = wanted.reqs.clone();
+        if locked {
+            reqs.iter_mut().for_each(Req::forget_hashes);
+        }
+        let replaced = pins::stand_in(&mut reqs);
+        if !replaced.is_empty() {
+            // What is locked for another Python is resolved again around the stand-ins.
+            (wanted.reqs, locked) = (reqs, false);
+            notes.extend(replaced);
+        }
     }
     let dated = removed::find(&modules, &wanted.reqs);
     let older = made_for_older || dated.older_python;
@@ -203,7 +218,7 @@ fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, not
         notes.push(format!("nothing is known of the imports {}: list what they need in a requirements.txt", unknown.join(", ")));
     }
     for name in known {
-        wanted.reqs.push(crate::python::requirement::Req::named(name));
+        wanted.reqs.push(Req::named(name));
     }
 }
 

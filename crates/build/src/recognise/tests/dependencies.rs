@@ -309,3 +309,24 @@ fn pins_of_condas_builds_that_the_index_lacks_get_stand_ins() {
     let plan = plan(&files, &PlanRequest::default(), &without_old_pythons()).unwrap();
     assert!(requirements(&plan).contains(&"numpy>=1.23.5,<2"), "{:?}", requirements(&plan));
 }
+
+#[test]
+fn locks_for_pythons_that_cannot_be_had_get_stand_ins() {
+    let pin = |name: &str, version: &str| format!("\"{name}\": {{\"version\": \"=={version}\", \"hashes\": [\"sha256:aa\"]}}");
+    let lock = format!(
+        "{{\"_meta\": {{\"hash\": {{\"sha256\": \"x\"}}}}, \"default\": {{{}, {}}}, \"develop\": {{}}}}",
+        pin("flask", "1.0.3"),
+        pin("numpy", "1.16.4")
+    );
+    let files = [("app.py", FLASK), ("Pipfile.lock", lock.as_str())];
+    let old = plan(&tree(&files), &PlanRequest::default(), &without_old_pythons()).unwrap();
+    assert!(requirements(&old).contains(&"numpy>=1.23.5,<2"), "{:?}", requirements(&old));
+    assert!(!requirements(&old).iter().any(|line| line.contains("--hash")), "{:?}", requirements(&old));
+    assert!(!old.dependencies.steps.iter().any(|step| step.args.contains(&"--no-deps".to_owned())));
+}
+
+#[test]
+fn a_range_that_begins_with_a_release_for_newer_pythons_takes_one() {
+    let files = tree(&[("app.py", FLASK), ("requirements.txt", "flask\nDjango>=6.1,<6.2\n")]);
+    assert_eq!(plan(&files, &PlanRequest::default(), &without_old_pythons()).unwrap().python.version, PyVersion::new(3, 13));
+}
