@@ -19,7 +19,7 @@ enum Of {
 use Of::{Any, Below};
 
 /// A distribution, its releases, and what its dependencies have to be.
-const RULES: [(&str, Of, &[&str]); 74] = [
+const RULES: [(&str, Of, &[&str]); 75] = [
     ("flask", Below("1.0"), &["werkzeug<1"]),
     ("flask", Below("2.0"), &["werkzeug<2.1", "jinja2<3.1", "itsdangerous<2.1", "markupsafe<2.1"]),
     ("flask", Below("2.3"), &["werkzeug<3"]),
@@ -90,7 +90,8 @@ const RULES: [(&str, Of, &[&str]); 74] = [
     ("connexion", Below("2.14.2"), &["werkzeug<2.3"]),
     ("gradio", Below("3.40"), &["pydantic<2", "httpx<0.28"]),
     ("gradio", Below("4.0"), &["httpx<0.28"]),
-    ("gradio", Below("6.0"), &["starlette<1"]),
+    ("gradio", Below("5.0"), &["pydantic<2.11"]),
+    ("gradio", Below("6.0"), &["starlette<1", "huggingface-hub<1"]),
     ("starlette", Below("0.20"), &["jinja2<3.1"]),
     ("uvicorn", Below("0.15"), &["uvloop<0.22"]),
     ("fastapi-users", Below("10"), &["pyjwt<2.9"]),
