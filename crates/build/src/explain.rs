@@ -5,6 +5,7 @@ use crate::plan::Origin;
 
 mod build;
 mod start;
+mod trace;
 
 pub use build::build_failure;
 pub use start::{is_crash_loop, start_failure};

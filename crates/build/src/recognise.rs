@@ -8,6 +8,7 @@ use crate::python::environment::Target;
 use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
 use crate::python::pyproject::Pyproject;
+use crate::python::requirement::Req;
 use crate::python::requirements::{Project, Wanted, child, in_app, parent};
 use crate::python::{companions, imports, pins, standard, system, version};
 use crate::text;
@@ -19,6 +20,8 @@ mod infer;
 mod kinds;
 mod module;
 mod modules;
+mod patience;
+mod removed;
 mod scripts;
 mod start;
 
@@ -53,19 +56,39 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     }
     // An app that names no Python was made for whatever was current then.
     let made_for_older = wishes.at_most.as_ref().is_some_and(|(limit, _)| *limit < python.version);
-    if made_for_older
-        && python.version == version::DEFAULT
-        && wishes.written.is_empty()
-        && matches!(manifest.kind, Kind::Requirements(_))
-    {
-        notes.extend(pins::stand_in(&mut wanted.reqs));
+    // The Python of a conda environment is conda's own, and so are its builds of what it pins.
+    let replaceable = match manifest.kind {
+        // Whoever sets a version by hand wants the app to run with it.
+        Kind::Requirements(_) => wishes.written.is_empty() || request.python_version.is_some(),
+        Kind::Conda(_) => true,
+        _ => locked,
+    };
+    if made_for_older && python.version == version::DEFAULT && replaceable {
+        let mut reqs = wanted.reqs.clone();
+        if locked {
+            reqs.iter_mut().for_each(Req::forget_hashes);
+        }
+        let replaced = pins::stand_in(&mut reqs);
+        if !replaced.is_empty() {
+            // What is locked for another Python is resolved again around the stand-ins.
+            (wanted.reqs, locked) = (reqs, false);
+            notes.extend(replaced);
+        }
+    }
+    let dated = removed::find(&modules, &wanted.reqs);
+    let older = made_for_older || dated.older_python;
+    if older {
+        notes.push(format!(
+            "pins or lines of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
+            python.version
+        ));
     }
     notes.extend(manifest.notes.iter().cloned());
     if manifest.kind == Kind::Nothing {
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
-    keep_companions(&mut wanted, locked, &mut notes);
+    keep_companions(&mut wanted, locked, dated.bounds, dated.notes, &mut notes);
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {
@@ -87,6 +110,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         python: python.version,
         added: chosen.added.clone(),
         module_file: chosen.module_file.clone(),
+        older,
         itself: itself(&manifest, &survey, &chosen, &own_commands),
         request,
     };
@@ -111,12 +135,13 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     })
 }
 
-/// Constrains what old pins depend on to releases that suit them.
-fn keep_companions(wanted: &mut Wanted, locked: bool, notes: &mut Vec<String>) {
+/// Constrains what old pins depend on to releases that suit them, and what the source needs to those that have it.
+fn keep_companions(wanted: &mut Wanted, locked: bool, bounds: Vec<&str>, why: Vec<String>, notes: &mut Vec<String>) {
     // With a lock or hashes everything is named already.
     if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
-        let (bounds, remarks) = companions::of(&wanted.reqs);
+        let (bounds, remarks) = companions::of(&wanted.reqs, &bounds);
         wanted.constraints.extend(bounds);
+        notes.extend(why);
         notes.extend(remarks);
     }
 }
@@ -193,7 +218,7 @@ fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, not
         notes.push(format!("nothing is known of the imports {}: list what they need in a requirements.txt", unknown.join(", ")));
     }
     for name in known {
-        wanted.reqs.push(crate::python::requirement::Req::named(name));
+        wanted.reqs.push(Req::named(name));
     }
 }
 

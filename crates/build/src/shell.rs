@@ -4,8 +4,10 @@
 //! added: the last command is exec'ed, so that no shell stands between the app and its signals, and a factory such as
 //! `myapp:start_app()` may be written as it stands, without the quotes a shell would ask for.
 
+mod amend;
 mod scan;
 
+pub(crate) use amend::amend;
 use scan::{Piece, scan};
 
 /// Words that begin something else than a program: exec'ing them would fail or change what they mean.

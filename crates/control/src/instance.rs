@@ -88,6 +88,9 @@ impl StartFailure {
         match self {
             Self::Engine(_) => "`adaptable doctor` checks what the platform needs of this machine".to_owned(),
             Self::NoRoom(_) => "stop or delete apps that are not needed, or lower their memory".to_owned(),
+            Self::Exited { how, .. } if how == "exit code 0" => {
+                "the start command must stay in the foreground and serve: it ended by itself, without an error".to_owned()
+            }
             Self::Exited { .. } | Self::Workers { .. } => "its last lines in the log say why".to_owned(),
             Self::Elsewhere { port, elsewhere } if elsewhere.iter().all(|address| address.port() == *port) => {
                 "bind to 0.0.0.0, not to localhost: the edge comes from outside of the container".to_owned()

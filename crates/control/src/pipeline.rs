@@ -279,6 +279,10 @@ fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &
             let help = if cause.is_empty() { found.fix } else { format!("{cause}. {}", found.fix) };
             ErrorBody { message: format!("{failure}. {}", found.title), ..error }.help(help)
         }
+        None if matches!(failure, StartFailure::Exited { .. }) && lines.iter().any(|line| !line.trim().is_empty()) => {
+            let last = lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default();
+            error.help(format!("its last line in the log: {}", last.chars().take(240).collect::<String>()))
+        }
         _ => error.help(failure.help()),
     }
 }

@@ -75,8 +75,8 @@ pub(super) fn prepare(directory: &Path, user: &User) -> Result<Lock, DirectoryEr
     let metadata = fs::metadata(directory).map_err(at(directory))?;
     let owner = metadata.uid();
     let mut names = fs::read_dir(directory).map_err(at(directory))?.filter_map(|entry| Some(entry.ok()?.file_name()));
-    // What root may have put there before the first start: settings, and the log that `up` opened.
-    let empty = names.all(|name| name == "config.toml" || name == "serve.log");
+    // What root may have put there before the first start: settings, the log that `up` opened, a file system of its own.
+    let empty = names.all(|name| name == "config.toml" || name == "serve.log" || name == "lost+found");
     let ours = owner == user.uid.as_raw() || directory.join("lock").is_file();
     if !ours && !empty {
         return Err(DirectoryError::Foreign { directory: directory.display().to_string(), owner });

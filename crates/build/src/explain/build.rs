@@ -47,6 +47,7 @@ pub fn build_failure(log_tail: &str) -> Option<Explanation> {
         .or_else(|| resolution(log_tail, &lower))
         .or_else(|| network(log_tail, &lower))
         .or_else(|| compiler(&lower))
+        .or_else(|| not_built(log_tail))
 }
 
 fn line_with<'a>(log: &'a str, needle: &str) -> Option<&'a str> {
@@ -139,6 +140,23 @@ fn failed_package(log: &str) -> Option<String> {
         .or_else(|| line_with(log, "Failed to download and build `"))
         .or_else(|| line_with(log, "failed to build `"))?;
     Some(line.split('`').nth(1)?.to_owned())
+}
+
+/// Any other end of a setup script.
+fn not_built(log: &str) -> Option<Explanation> {
+    let package = failed_package(log)?;
+    let raised = log.lines().rev().map(str::trim).find(|line| {
+        line.split_once("Error: ")
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'))
+    });
+    Some(Explanation::new(
+        format!("`{package}` could not be built"),
+        raised.map_or_else(
+            || "There is no wheel of it for this Python, and its setup script fails.".to_owned(),
+            |line| format!("There is no wheel of it for this Python, and its setup script fails: {line}"),
+        ),
+        "Use a newer release of it, or the Python version it was made for (a file .python-version).",
+    ))
 }
 
 fn build_module(log: &str) -> Option<Explanation> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Explanation;
+use super::{Explanation, trace};
 
 /// Imports whose distribution has another name.
 const DISTRIBUTIONS: [(&str, &str); 20] = [
@@ -33,6 +33,7 @@ pub fn start_failure(log_tail: &str, listeners: &[SocketAddr], port: u16) -> Opt
     missing_module(log_tail)
         .or_else(|| syntax(log_tail))
         .or_else(|| attribute(log_tail))
+        .or_else(|| trace::missing_settings(log_tail))
         .or_else(|| variable(log_tail))
         .or_else(|| library(log_tail))
         .or_else(|| program(log_tail))
@@ -42,6 +43,7 @@ pub fn start_failure(log_tail: &str, listeners: &[SocketAddr], port: u16) -> Opt
         .or_else(|| import_name(log_tail))
         .or_else(|| crash_loop(log_tail))
         .or_else(|| elsewhere(listeners, port))
+        .or_else(|| trace::exception(log_tail))
 }
 
 /// Whether a server's workers die as fast as they are started: it accepts connections, and nobody ever answers them.
@@ -135,7 +137,14 @@ fn variable(log: &str) -> Option<Explanation> {
             return Some(missing(name));
         }
     }
-    last(log, "The SECRET_KEY setting must not be empty").map(|_| missing("SECRET_KEY"))
+    if last(log, "The SECRET_KEY setting must not be empty").is_some() {
+        return Some(missing("SECRET_KEY"));
+    }
+    // `ValueError: OPENAI_API_KEY is not set`, in whatever words; a name with a `_` is hardly anything else than a variable's.
+    trace::speaks_of_a_variable(log)?
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .find(|word| word.contains('_') && is_variable(word))
+        .map(missing)
 }
 
 fn is_variable(text: &str) -> bool {

@@ -31,6 +31,10 @@ fn installations_that_fail() {
             "`suds==0.4` was made for Python 2",
         ),
         ("  × Failed to build `x==1`\n      ModuleNotFoundError: No module named 'numpy'", "`x==1` could not be built"),
+        (
+            "error: Failed to build `numpy==1.18.1`\n  cause: The build backend returned an error\n      NameError: name 'CCompiler' is not defined.",
+            "`numpy==1.18.1` could not be built",
+        ),
         ("error: Hash mismatch for `click==8.1`", "not the one that was pinned"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("x86_64-linux-gnu-gcc: fatal error: Killed signal terminated program cc1plus", "out of memory"),

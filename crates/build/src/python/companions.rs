@@ -19,7 +19,7 @@ enum Of {
 use Of::{Any, Below};
 
 /// A distribution, its releases, and what its dependencies have to be.
-const RULES: [(&str, Of, &[&str]); 72] = [
+const RULES: [(&str, Of, &[&str]); 75] = [
     ("flask", Below("1.0"), &["werkzeug<1"]),
     ("flask", Below("2.0"), &["werkzeug<2.1", "jinja2<3.1", "itsdangerous<2.1", "markupsafe<2.1"]),
     ("flask", Below("2.3"), &["werkzeug<3"]),
@@ -48,6 +48,8 @@ const RULES: [(&str, Of, &[&str]); 72] = [
     ("dash", Below("2.3.1"), &["werkzeug<2.1"]),
     ("marshmallow-sqlalchemy", Below("1.1"), &["marshmallow<4"]),
     ("eventlet", Below("0.30.3"), &["dnspython<2"]),
+    // Its worker was taken out of later releases.
+    ("eventlet", Any, &["gunicorn<24"]),
     ("passlib", Any, &["bcrypt<5"]),
     ("openai", Below("1.55.3"), &["httpx<0.28"]),
     ("anthropic", Below("0.39.1"), &["httpx<0.28"]),
@@ -88,6 +90,8 @@ const RULES: [(&str, Of, &[&str]); 72] = [
     ("connexion", Below("2.14.2"), &["werkzeug<2.3"]),
     ("gradio", Below("3.40"), &["pydantic<2", "httpx<0.28"]),
     ("gradio", Below("4.0"), &["httpx<0.28"]),
+    ("gradio", Below("5.0"), &["pydantic<2.11"]),
+    ("gradio", Below("6.0"), &["starlette<1", "huggingface-hub<1"]),
     ("starlette", Below("0.20"), &["jinja2<3.1"]),
     ("uvicorn", Below("0.15"), &["uvloop<0.22"]),
     ("fastapi-users", Below("10"), &["pyjwt<2.9"]),
@@ -95,13 +99,22 @@ const RULES: [(&str, Of, &[&str]); 72] = [
 ];
 
 /// Constraints that keep dependencies at releases which suit what is pinned, and a remark for each pin that asks for some.
-/// What the app itself says of a dependency's version always counts more.
-pub(crate) fn of(reqs: &[Req]) -> (Vec<String>, Vec<String>) {
+/// `asked` are bounds, as `flask<3`, that the source asks for. What the app itself says of a dependency's version always counts more.
+pub(crate) fn of(reqs: &[Req], asked: &[&str]) -> (Vec<String>, Vec<String>) {
     let says = |name: &str| reqs.iter().any(|req| req.name == name && (!req.versions.is_empty() || req.line.contains('@')));
     let mut bounds: BTreeMap<&str, Req> = BTreeMap::new();
     let mut notes = Vec::new();
     // A bound may bring its own: Flask-Script needs an old Flask, and that an old Jinja2.
     let mut known: Vec<Req> = reqs.to_vec();
+    for line in asked {
+        let Ok(Parsed::Keep(bound, _)) = parse(line, &[]) else { continue };
+        let (name, limit) = line.split_once('<').unwrap_or((line, ""));
+        if says(name) || bounds.get(name).is_some_and(|have| have.is_below(limit)) {
+            continue;
+        }
+        known.push((*bound).clone());
+        bounds.insert(name, *bound);
+    }
     while !known.is_empty() {
         let mut next = Vec::new();
         for req in &known {
@@ -126,7 +139,20 @@ pub(crate) fn of(reqs: &[Req]) -> (Vec<String>, Vec<String>) {
         }
         known = next;
     }
-    (bounds.into_values().map(|bound| bound.line).collect(), notes)
+    let mut lines: Vec<String> = bounds.into_values().map(|bound| bound.line).collect();
+    if !says("sqlalchemy") && speaks_to_postgres_by_psycopg2(reqs) && !lines.iter().any(|line| line.starts_with("sqlalchemy<")) {
+        lines.push("sqlalchemy<2.1".to_owned());
+        notes.push("psycopg2 is here: sqlalchemy<2.1, which takes it for postgresql:// addresses".to_owned());
+    }
+    (lines, notes)
+}
+
+/// Whether `postgresql://` means psycopg2: from 2.1 on SQLAlchemy takes its successor, which these apps do not bring.
+fn speaks_to_postgres_by_psycopg2(reqs: &[Req]) -> bool {
+    let names = |wanted: &[&str]| reqs.iter().any(|req| wanted.contains(&req.name.as_str()));
+    names(&["psycopg2", "psycopg2-binary"])
+        && !names(&["psycopg"])
+        && names(&["sqlalchemy", "flask-sqlalchemy", "sqlmodel", "alembic", "flask-migrate", "flask-appbuilder", "databases"])
 }
 
 impl Of {
@@ -150,7 +176,7 @@ mod tests {
                 Parsed::Drop(note) => panic!("{note}"),
             })
             .collect();
-        of(&reqs)
+        of(&reqs, &[])
     }
 
     #[test]
@@ -180,6 +206,17 @@ mod tests {
     fn what_the_app_says_counts_more() {
         let (bounds, _) = of_lines(&["flask==1.1.2", "jinja2==3.0.3", "werkzeug", "markupsafe>=2"]);
         assert_eq!(bounds, ["itsdangerous<2.1", "werkzeug<2.1"]);
+    }
+
+    #[test]
+    fn servers_and_drivers_that_left_each_other() {
+        assert_eq!(of_lines(&["eventlet", "gunicorn", "flask"]).0, ["gunicorn<24"]);
+        assert_eq!(of_lines(&["eventlet", "gunicorn==25.0.0"]).0, [""; 0]);
+        assert_eq!(of_lines(&["sqlmodel", "psycopg2-binary"]).0, ["sqlalchemy<2.1"]);
+        assert_eq!(of_lines(&["sqlmodel", "psycopg2-binary", "psycopg"]).0, [""; 0]);
+        assert_eq!(of_lines(&["django", "psycopg2-binary"]).0, [""; 0]);
+        assert_eq!(of_lines(&["flask-sqlalchemy", "psycopg2", "sqlalchemy==2.1.0"]).0, [""; 0]);
+        assert!(of_lines(&["flask-sqlalchemy==2.4.4", "psycopg2"]).0.contains(&"sqlalchemy<1.4".to_owned()));
     }
 
     #[test]

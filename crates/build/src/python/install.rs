@@ -11,6 +11,9 @@ use super::manifest::Manifest;
 use super::requirement::Req;
 use super::requirements::{Project, Wanted, child, in_app, parent};
 
+/// A module that mends modules of Python's own; `.pth` files have it loaded whenever Python starts.
+const OLDER: &str = include_str!("older.py");
+
 /// From this release on setuptools has no `pkg_resources`, which setup scripts and older packages import.
 const SETUPTOOLS: &str = "setuptools<81";
 
@@ -46,6 +49,8 @@ pub(crate) struct Install<'a> {
     pub(crate) added: Vec<String>,
     /// A module of ours to lay beside them.
     pub(crate) module_file: Option<Generated>,
+    /// Whether the pins are of before this Python, so that names it has dropped are put back.
+    pub(crate) older: bool,
     /// The app itself, when it has to be installed as a project.
     pub(crate) itself: Option<Project>,
     pub(crate) request: &'a PlanRequest,
@@ -75,12 +80,24 @@ impl Install<'_> {
             self.resolved_steps(&mut out);
         }
         if let Some(file) = &self.module_file {
-            let target = format!("{VENV_DIR}/lib/python{}/site-packages/{}", self.python, file.name);
-            out.steps.push(step("name the application for the server", &["cp", &file.path(), &target]));
-            out.generated.push(file.clone());
+            self.lay(&mut out, "name the application for the server", std::slice::from_ref(file));
+        }
+        if self.older {
+            let file = |name: &str, contents: &str| Generated { name: name.to_owned(), contents: contents.to_owned() };
+            let files = [file("adaptable_older.py", OLDER), file("adaptable_older.pth", "import adaptable_older\n")];
+            self.lay(&mut out, "put back names of older Pythons", &files);
         }
         self.keys(&mut out);
         out
+    }
+
+    /// Lays files of ours among the installed modules.
+    fn lay(&self, out: &mut Dependencies, name: &str, files: &[Generated]) {
+        let target = format!("{VENV_DIR}/lib/python{}/site-packages/", self.python);
+        let paths: Vec<String> = files.iter().map(Generated::path).collect();
+        let args: Vec<&str> = std::iter::once("cp").chain(paths.iter().map(String::as_str)).chain([target.as_str()]).collect();
+        out.steps.push(step(name, &args));
+        out.generated.extend_from_slice(files);
     }
 
     fn projects(&self) -> Vec<&Project> {

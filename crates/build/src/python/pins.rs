@@ -89,16 +89,16 @@ pub(crate) fn at_most(reqs: &[Req]) -> Option<(PyVersion, String)> {
     bounds.min_by_key(|(limit, _)| *limit)
 }
 
-/// The oldest Python that all pins need, and the pin that says so.
+/// The oldest Python that all requirements need, and the one that says so.
 pub(crate) fn at_least(reqs: &[Req]) -> Option<(PyVersion, String)> {
     let bounds = reqs.iter().filter_map(|req| {
-        let pin = req.pin()?;
+        let floor = req.floor()?;
         let limit = NEW
             .iter()
-            .filter(|(name, bound, _)| *name == req.name && *pin >= bound.parse().expect("bounds are versions"))
+            .filter(|(name, bound, _)| *name == req.name && *floor >= bound.parse().expect("bounds are versions"))
             .map(|(_, _, python)| *python)
             .max()?;
-        Some((limit, format!("{}=={pin}", req.name)))
+        Some((limit, req.pin().map_or_else(|| format!("{}>={floor}", req.name), |pin| format!("{}=={pin}", req.name))))
     });
     bounds.max_by_key(|(limit, _)| *limit)
 }

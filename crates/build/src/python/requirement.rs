@@ -64,6 +64,29 @@ impl Req {
         }
     }
 
+    /// The least version it allows, as far as it says.
+    pub(crate) fn floor(&self) -> Option<&Version> {
+        let lower = |operator: &Operator| {
+            matches!(
+                operator,
+                Operator::Equal
+                    | Operator::ExactEqual
+                    | Operator::EqualStar
+                    | Operator::TildeEqual
+                    | Operator::GreaterThanEqual
+                    | Operator::GreaterThan
+            )
+        };
+        self.versions.iter().filter(|spec| lower(spec.operator())).map(|spec| spec.version()).max()
+    }
+
+    /// Takes the hashes from its line.
+    pub(crate) fn forget_hashes(&mut self) {
+        if let Some(at) = self.line.find(" --hash=") {
+            self.line.truncate(at);
+        }
+    }
+
     /// Whether a pin, or the highest version allowed, is below `bound` (such as `2.9.5`).
     pub(crate) fn is_below(&self, bound: &str) -> bool {
         let bound: Version = bound.parse().expect("bounds in this crate are versions");

@@ -13,6 +13,8 @@ pub(crate) struct Module {
     pub(crate) path: String,
     /// Local names from imports at module level.
     pub(crate) imports: BTreeMap<String, Import>,
+    /// Those of them that are imported in an attempt or under a condition.
+    pub(crate) attempted: BTreeSet<String>,
     /// Modules of `from x import *`.
     pub(crate) stars: Vec<Import>,
     /// First parts of all absolute imports, wherever they stand.
@@ -115,7 +117,7 @@ impl Module {
             module.error = Some((line, error.error.to_string()));
         }
         if let ast::Mod::Module(ast::ModModule { body, .. }) = parsed.syntax() {
-            let mut reader = Reader { module: &mut module, place: Place::Module };
+            let mut reader = Reader { module: &mut module, place: Place::Module, attempt: false };
             reader.body(body, false);
         }
         module
@@ -133,6 +135,8 @@ impl Module {
 struct Reader<'a> {
     module: &'a mut Module,
     place: Place,
+    /// Inside a `try` or an `if`.
+    attempt: bool,
 }
 
 impl Reader<'_> {
@@ -146,7 +150,7 @@ impl Reader<'_> {
         match statement {
             Stmt::Import(import) => {
                 for (name, import) in imports(import) {
-                    self.module.imports.insert(name, import);
+                    self.import(name, import);
                 }
             }
             Stmt::ImportFrom(import) => {
@@ -154,7 +158,7 @@ impl Reader<'_> {
                     if name == "*" {
                         self.module.stars.push(import);
                     } else {
-                        self.module.imports.insert(name, import);
+                        self.import(name, import);
                     }
                 }
             }
@@ -199,10 +203,20 @@ impl Reader<'_> {
             let mut collector = Collector { module: self.module, place: self.place };
             collector.visit_stmt(statement);
         } else {
+            let before = self.attempt;
+            self.attempt |= matches!(statement, Stmt::Try(_) | Stmt::If(_));
             for block in blocks {
                 self.body(block, guarded);
             }
+            self.attempt = before;
         }
+    }
+
+    fn import(&mut self, name: String, import: Import) {
+        if self.attempt {
+            self.module.attempted.insert(name.clone());
+        }
+        self.module.imports.insert(name, import);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::tree::READ_LIMIT;
 use super::django;
 use super::entry::{Entry, Survey};
 use super::modules::Modules;
+use super::patience;
 
 /// All that the choice of a start command depends on.
 pub(crate) struct Context<'a> {
@@ -76,7 +77,14 @@ impl Context<'_> {
             (None, Ok(inferred)) => (inferred.line.clone(), Origin::Inferred, inferred.why.clone(), Some(inferred)),
             (None, Err(error)) => return Err(error),
         };
-        let command = prepared(line, "start", origin)?;
+        let mut command = prepared(line, "start", origin)?;
+        if let Some(line) = patience::without_timeout(&command.line) {
+            command.args = prepared(line, "start", origin)?.args;
+            notes.push(
+                "gunicorn's time-out is set to 0: after a freeze it would take its workers for hung; the edge limits how long a request takes"
+                    .to_owned(),
+            );
+        }
         let added_server = self.missing_server(&command.line);
         let mut added: Vec<String> = Vec::new();
         if let Some(server) = added_server {
@@ -152,6 +160,8 @@ impl Context<'_> {
         set("PYTHONUNBUFFERED", "1");
         // Only the edge can reach an instance, so what it says of the visitor's address and scheme is to be believed.
         set("FORWARDED_ALLOW_IPS", "*");
+        patience::environment(&mut env);
+        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
         if template == Template::Flask {
             // `app.run()` outside of a main guard would start a second, blocking server; Flask passes over it when this is set.
             let words = shell::last_words(line);

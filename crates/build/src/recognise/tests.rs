@@ -9,9 +9,9 @@ mod entries;
 mod fixtures;
 mod refused;
 
-const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
+pub(super) const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
 const FACTORY: &str = "from flask import Flask\ndef create_app(config=None):\n    app = Flask(__name__)\n    return app\n";
-const FASTAPI: &str = "from fastapi import FastAPI\napp = FastAPI()\n";
+pub(super) const FASTAPI: &str = "from fastapi import FastAPI\napp = FastAPI()\n";
 
 fn available() -> Available {
     Available { pythons: vec![PyVersion::new(3, 9), PyVersion::new(3, 11), PyVersion::new(3, 13)] }
@@ -28,7 +28,7 @@ fn plan_with(files: &[(&str, &str)], request: &PlanRequest) -> Plan {
     }
 }
 
-fn plan_of(files: &[(&str, &str)]) -> Plan {
+pub(super) fn plan_of(files: &[(&str, &str)]) -> Plan {
     plan_with(files, &PlanRequest::default())
 }
 

@@ -285,3 +285,48 @@ fn a_project_in_a_directory_of_its_packages_name_is_found() {
     ]);
     assert_eq!(plan.env["PYTHONPATH"], "/app:/app/helper");
 }
+
+fn without_old_pythons() -> Available {
+    Available { pythons: vec![PyVersion::new(3, 11), PyVersion::new(3, 13)] }
+}
+
+#[test]
+fn pins_of_older_pythons_get_their_names_back() {
+    let plan_of = |files: &[(&str, &str)]| plan(&tree(files), &PlanRequest::default(), &without_old_pythons()).unwrap();
+    let old = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask==1.0.2\ndjango==1.11.29\n")]);
+    let two: Vec<&str> =
+        old.dependencies.generated.iter().map(|file| file.name.as_str()).filter(|n| n.contains("older")).collect();
+    assert_eq!(two, ["adaptable_older.py", "adaptable_older.pth"]);
+    assert!(generated(&old, "adaptable_older.py").contains("getargspec"));
+    let new = plan_of(&[("app.py", FLASK), ("requirements.txt", "flask==3.0.0\n")]);
+    assert!(!new.dependencies.generated.iter().any(|file| file.name.contains("older")));
+}
+
+#[test]
+fn pins_of_condas_builds_that_the_index_lacks_get_stand_ins() {
+    let conda = "name: x\ndependencies:\n- python=3.7.6\n- numpy=1.18.1=py37h7241aed_0\n- pip:\n  - flask==1.1.2\n";
+    let files = tree(&[("app.py", FLASK), ("environment.yml", conda)]);
+    let plan = plan(&files, &PlanRequest::default(), &without_old_pythons()).unwrap();
+    assert!(requirements(&plan).contains(&"numpy>=1.23.5,<2"), "{:?}", requirements(&plan));
+}
+
+#[test]
+fn locks_for_pythons_that_cannot_be_had_get_stand_ins() {
+    let pin = |name: &str, version: &str| format!("\"{name}\": {{\"version\": \"=={version}\", \"hashes\": [\"sha256:aa\"]}}");
+    let lock = format!(
+        "{{\"_meta\": {{\"hash\": {{\"sha256\": \"x\"}}}}, \"default\": {{{}, {}}}, \"develop\": {{}}}}",
+        pin("flask", "1.0.3"),
+        pin("numpy", "1.16.4")
+    );
+    let files = [("app.py", FLASK), ("Pipfile.lock", lock.as_str())];
+    let old = plan(&tree(&files), &PlanRequest::default(), &without_old_pythons()).unwrap();
+    assert!(requirements(&old).contains(&"numpy>=1.23.5,<2"), "{:?}", requirements(&old));
+    assert!(!requirements(&old).iter().any(|line| line.contains("--hash")), "{:?}", requirements(&old));
+    assert!(!old.dependencies.steps.iter().any(|step| step.args.contains(&"--no-deps".to_owned())));
+}
+
+#[test]
+fn a_range_that_begins_with_a_release_for_newer_pythons_takes_one() {
+    let files = tree(&[("app.py", FLASK), ("requirements.txt", "flask\nDjango>=6.1,<6.2\n")]);
+    assert_eq!(plan(&files, &PlanRequest::default(), &without_old_pythons()).unwrap().python.version, PyVersion::new(3, 13));
+}
