@@ -56,6 +56,11 @@ impl EdgeBody {
     pub(crate) fn from_visitor(body: Incoming, idle: Duration, unread: Arc<AtomicBool>) -> Self {
         Self { source: Source::Visitor(body), patience: Patience::new(idle), unread: Some(unread) }
     }
+
+    /// It may stand still for this long from now on.
+    pub(crate) fn be_patient(&mut self, idle: Duration) {
+        self.patience = Patience::new(idle);
+    }
 }
 
 impl Drop for EdgeBody {

@@ -30,4 +30,4 @@ pub use listen::{BoundEdge, EdgeError};
 pub use platform::{PlatformBody, PlatformFuture, PlatformService, Visitor};
 pub use routes::{Routes, Target};
 pub use server::{Edge, EdgeHandle};
-pub use upstream::{Drained, Upstream};
+pub use upstream::{Drained, Protocol, Upstream};

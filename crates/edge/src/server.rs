@@ -6,10 +6,12 @@ mod drain;
 mod forward;
 mod headers;
 mod io;
+mod multiplex;
 mod pool;
 mod redirect;
 mod request;
 mod response;
+mod sender;
 mod tunnel;
 mod worker;
 

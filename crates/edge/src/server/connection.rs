@@ -123,7 +123,7 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 
 /// Runs the tasks of an HTTP/2 connection on its own thread.
 #[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
+pub(super) struct LocalExecutor;
 
 impl<F: Future + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {

@@ -1,7 +1,11 @@
 //! What a proxy must take out of messages, and what it adds.
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Version};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Uri, Version};
+
+use crate::Protocol;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -50,6 +54,38 @@ pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &Header
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Puts a request into the form of the protocol that its instance speaks; comes from [`for_app`] in that of HTTP/1.1.
+pub(super) fn dress<B>(request: &mut Request<B>, host: &HeaderValue, protocol: Protocol) {
+    let (now, next) = (request.version(), if protocol == Protocol::H2c { Version::HTTP_2 } else { Version::HTTP_11 });
+    if now == next {
+        return;
+    }
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let trailers = request.headers().contains_key(header::TE);
+    *request.version_mut() = next;
+    if next == Version::HTTP_11 {
+        *request.uri_mut() = Uri::from(path);
+        request.headers_mut().insert(header::HOST, host.clone());
+        if trailers {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        return;
+    }
+    // The host is the authority (RFC 9113, 8.3.1); what concerns a connection has no place in HTTP/2 (8.2.2), and neither have
+    // WebSockets as HTTP/1.1 opens them.
+    let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes()));
+    let uri = authority.ok().and_then(|authority| {
+        Uri::builder().scheme(http::uri::Scheme::HTTP).authority(authority).path_and_query(path).build().ok()
+    });
+    // The host has been looked at as such before, so this is always so.
+    if let Some(uri) = uri {
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(header::HOST);
+    }
+    request.headers_mut().remove(header::CONNECTION);
+    request.headers_mut().remove(header::UPGRADE);
 }
 
 /// Takes out of an app's response what concerns our connection to it.

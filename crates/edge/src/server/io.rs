@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use crate::body::Patience;
@@ -104,11 +105,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
 pub(super) struct UpstreamStream<S> {
     inner: S,
     deaf: bool,
+    /// Told when the first byte has come, or will never come.
+    first: Option<Arc<Notify>>,
 }
 
 impl<S> UpstreamStream<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, deaf: false }
+        Self { inner, deaf: false, first: None }
+    }
+
+    /// A stream with what is told once the instance has sent something, or its connection has ended.
+    pub(super) fn heard(inner: S) -> (Self, Arc<Notify>) {
+        let first = Arc::new(Notify::new());
+        (Self { inner, deaf: false, first: Some(Arc::clone(&first)) }, first)
     }
 
     fn pass_over(&mut self, result: io::Result<usize>, size: usize) -> io::Result<usize> {
@@ -124,7 +133,11 @@ impl<S> UpstreamStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for UpstreamStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        if let Some(first) = self.first.take() {
+            first.notify_one();
+        }
+        Poll::Ready(result)
     }
 }
 
