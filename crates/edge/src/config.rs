@@ -34,8 +34,15 @@ impl EdgeConfig {
 pub struct Limits {
     /// Open connections from visitors; what comes above is closed at once.
     pub max_connections: usize,
+    /// Open connections from one client: an address of IPv4, or a network of 64 bits of IPv6, which is what one subscriber
+    /// has. What comes above is closed at once. Loopback is exempt: who connects from there is this machine, as a proxy or a
+    /// tunnel for many visitors.
+    pub connections_per_client: usize,
     /// Bytes of a request's header block; more is answered with 431.
     pub header_bytes: u32,
+    /// Fields of a request's header as its app gets it, with those that the edge adds; more is answered with 431. The usual
+    /// servers (gunicorn among them) take no more, either.
+    pub header_fields: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
     /// Time for a request's header block, and how long a connection may lie idle.
@@ -61,7 +68,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 20_000,
+            connections_per_client: 1000,
             header_bytes: 32 * 1024,
+            header_fields: 100,
             handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(30),
             request_body_idle: Duration::from_mins(1),

@@ -1,10 +1,12 @@
 //! The threads that serve: one runtime per core, each with its own listeners and its own connections to the apps.
 
 mod access;
+mod clients;
 mod connection;
 mod drain;
 mod forward;
-mod headers;
+pub(crate) mod headers;
+pub(crate) mod inspect;
 mod io;
 mod multiplex;
 mod pool;
@@ -26,6 +28,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use self::clients::Clients;
 use crate::listen::Listeners;
 use crate::tls::{self, Certificates};
 use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, PlatformService, Routes};
@@ -74,6 +77,7 @@ struct Shared {
     /// The port that a redirect to HTTPS names.
     https_port: u16,
     connections: AtomicUsize,
+    clients: Clients,
 }
 
 /// A running edge. Dropping it ends it at once; [`Edge::shutdown`] ends it in order.
@@ -98,6 +102,7 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
         tls: TlsAcceptor::from(tls::server_config(Arc::new(certificates))?),
         https_port: config.public_https_port.unwrap_or(https.port()),
         connections: AtomicUsize::new(0),
+        clients: Clients::default(),
     });
     let (stop, stopped) = watch::channel(None);
     let mut threads = Vec::with_capacity(listeners.len());

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body, Incoming};
@@ -18,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use super::drain::{Graceful, Idle};
+use super::inspect::{Flood, Framing, Inspector, Signs};
 use super::io::VisitorStream;
 use super::worker::Worker;
 use super::{redirect, request};
@@ -32,14 +32,14 @@ pub(super) struct Connection {
     pub(super) forwarded_for: HeaderValue,
     /// The name in the TLS handshake, if there was one.
     pub(super) sni: Option<HostName>,
-    /// Set when a request is answered without its body having been read to the end.
-    pub(super) unread: Arc<AtomicBool>,
+    /// What its requests tell its stream.
+    pub(super) signs: Arc<Signs>,
 }
 
 impl Connection {
     /// A request's body, with what all bodies of visitors are held to.
     pub(super) fn body(&self, body: Incoming) -> EdgeBody {
-        EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.unread))
+        EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.signs))
     }
 }
 
@@ -60,9 +60,10 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     let ip = peer.ip().to_canonical().to_string();
     let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
     let drain = Rc::clone(&worker.drain);
-    let unread = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&unread)));
-    let connection = Rc::new(Connection { worker, peer, is_h2, forwarded_for, sni, unread });
+    let signs = Arc::new(Signs::default());
+    let inspector = if is_h2 { Inspector::Http2(Flood::new(Instant::now())) } else { Inspector::Http1(Framing::default()) };
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&signs), inspector));
+    let connection = Rc::new(Connection { worker, peer, is_h2, forwarded_for, sni, signs });
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
@@ -86,7 +87,7 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
         let response = redirect::to_https(&worker.shared, &incoming);
         async move { Ok::<_, std::convert::Infallible>(response) }
     });
-    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default()));
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default(), Inspector::Http1(Framing::default())));
     if let Some(Err(error)) = drain.run(http1_builder(&limits).serve_connection(io, service), None::<Idle<fn() -> bool>>).await {
         tracing::debug!(%error, "a plain connection broke");
     }

@@ -163,6 +163,9 @@ impl Forward<'_> {
         lease: Lease,
         visitor: Option<OnUpgrade>,
     ) -> Result<Response<VisitorBody>, Unanswered> {
+        if headers::is_ambiguous(response.headers()) {
+            return Err(Box::new((Page::gibberish(self.app.name()), self.record)));
+        }
         let worker = Rc::clone(&self.connection.worker);
         headers::for_visitor(response.headers_mut());
         // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
@@ -180,6 +183,7 @@ impl Forward<'_> {
         headers::insert_upgrade(&mut head.headers);
         head.extensions.clear();
         self.record.answered(head.status);
+        self.connection.signs.set_switched();
         Tunnel { worker, lease, record: self.record, visitor, upstream, sender }.open();
         Ok(response::bodiless(self.connection, Response::from_parts(head, ())))
     }
