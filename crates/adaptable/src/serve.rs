@@ -56,7 +56,9 @@ fn serve(config: &ServeConfig) -> anyhow::Result<()> {
     let user = privileges::user(&config.user)?;
     let _lock = directory::prepare(&config.data_dir, &user)?;
     let domain: HostName = config.domain.parse().context("read the platform's domain")?;
-    let bound = Edge::bind(EdgeConfig::new(config.http, config.https, platform_hosts(&domain)))?;
+    let mut edge_config = EdgeConfig::new(config.http, config.https, platform_hosts(&domain));
+    edge_config.plain = config.plain_http;
+    let bound = Edge::bind(edge_config)?;
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let host = HostSettings::discover(variables, std::env::home_dir().as_deref());
     host.notes.iter().for_each(|note| tracing::info!("{note}"));

@@ -8,8 +8,10 @@ use crate::HostName;
 /// Where the edge listens and how much it takes.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
-    /// The address for plain HTTP, which only redirects. Port 0 takes a free one.
+    /// The address for plain HTTP. Port 0 takes a free one.
     pub http: SocketAddr,
+    /// What a visitor gets there.
+    pub plain: Plain,
     /// The address for HTTPS. Port 0 takes a free one.
     pub https: SocketAddr,
     /// The HTTPS port that visitors see, where it is not the bound one.
@@ -25,8 +27,27 @@ pub struct EdgeConfig {
 impl EdgeConfig {
     /// A configuration with the usual limits.
     pub fn new(http: SocketAddr, https: SocketAddr, platform_hosts: Vec<HostName>) -> Self {
-        Self { http, https, public_https_port: None, platform_hosts, threads: 0, limits: Limits::default() }
+        Self {
+            http,
+            plain: Plain::Redirect,
+            https,
+            public_https_port: None,
+            platform_hosts,
+            threads: 0,
+            limits: Limits::default(),
+        }
     }
+}
+
+/// What a visitor gets at the address for plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Plain {
+    /// The way to HTTPS.
+    #[default]
+    Redirect,
+    /// The same as over HTTPS, HTTP/2 by prior knowledge included: for a machine on which TLS ends before the edge. Apps are
+    /// told that the visitor came by `http`, since that is what the edge knows.
+    Serve,
 }
 
 /// Limits that hold for all apps.

@@ -23,7 +23,7 @@ pub use app::settings::{AppSettings, AppStatus, Failure, FailureKind};
 pub use app::{Activate, AppHandle};
 pub use authority::{Authority, AuthorityError};
 pub use body::{BodyError, EdgeBody};
-pub use config::{EdgeConfig, Limits};
+pub use config::{EdgeConfig, Limits, Plain};
 pub use freeze::{Freeze, FreezeTimer};
 pub use host::{HostError, HostName};
 pub use listen::{BoundEdge, EdgeError};

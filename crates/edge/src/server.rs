@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use self::clients::Clients;
 use crate::listen::Listeners;
 use crate::tls::{self, Certificates};
-use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, PlatformService, Routes};
+use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, Plain, PlatformService, Routes};
 
 /// Changes the table of routes of an edge; cheap to clone.
 #[derive(Debug, Clone)]
@@ -74,6 +74,7 @@ struct Shared {
     activate: Arc<dyn Activate>,
     platform: Arc<dyn PlatformService>,
     tls: TlsAcceptor,
+    plain: Plain,
     /// The port that a redirect to HTTPS names.
     https_port: u16,
     connections: AtomicUsize,
@@ -96,6 +97,7 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
     let certificates = Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts)?;
     let shared = Arc::new(Shared {
         limits: config.limits,
+        plain: config.plain,
         routes: Arc::clone(&handle.routes),
         activate,
         platform,

@@ -53,7 +53,8 @@ impl Forward<'_> {
     /// The request as the app is to see it.
     fn outgoing(&self, request: Request<Incoming>, websocket: bool) -> Request<EdgeBody> {
         let (mut parts, body) = request.into_parts();
-        headers::for_app(&mut parts.headers, self.host, &self.connection.forwarded_for, websocket);
+        let Connection { scheme, forwarded_for, .. } = &**self.connection;
+        headers::for_app(&mut parts.headers, self.host, forwarded_for, scheme, websocket);
         let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(path);
         parts.version = Version::HTTP_11;

@@ -69,7 +69,7 @@ pub(super) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
 }
 
 /// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
-pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, websocket: bool) {
+pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, scheme: &'static str, websocket: bool) {
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     remove_hop_by_hop(headers);
     // Answered by us, when the app begins to read the body.
@@ -82,7 +82,7 @@ pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &Header
     headers.insert(header::HOST, host.clone());
     headers.insert(X_FORWARDED_FOR, peer.clone());
     headers.insert(X_FORWARDED_HOST, host.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if websocket {
         insert_upgrade(headers);
     } else if trailers {
@@ -205,7 +205,13 @@ mod tests {
 
     fn forwarded(lines: &[(&str, &str)]) -> HeaderMap {
         let mut headers = map(lines);
-        for_app(&mut headers, &HeaderValue::from_static("a.localhost:8443"), &HeaderValue::from_static("192.0.2.7"), false);
+        for_app(
+            &mut headers,
+            &HeaderValue::from_static("a.localhost:8443"),
+            &HeaderValue::from_static("192.0.2.7"),
+            "https",
+            false,
+        );
         headers
     }
 

@@ -54,9 +54,9 @@ type Task = tokio::task::JoinHandle<()>;
 fn accepting(worker: &Rc<Worker>, listeners: Listeners) -> std::io::Result<[Task; 2]> {
     let http = TcpListener::from_std(listeners.http)?;
     let https = TcpListener::from_std(listeners.https)?;
-    let redirecting = accept(Rc::clone(worker), http, |worker, stream, _| connection::serve_http(worker, stream));
-    let serving = accept(Rc::clone(worker), https, connection::serve_https);
-    Ok([spawn_local(redirecting), spawn_local(serving)])
+    let plain = accept(Rc::clone(worker), http, connection::serve_http);
+    let secure = accept(Rc::clone(worker), https, connection::serve_https);
+    Ok([spawn_local(plain), spawn_local(secure)])
 }
 
 async fn accept<F: Future<Output = ()> + 'static>(

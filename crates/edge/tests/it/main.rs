@@ -11,6 +11,7 @@ mod http1;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod plain;
 mod platform;
 mod smuggling;
 mod support;
