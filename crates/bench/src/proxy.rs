@@ -95,13 +95,14 @@ pub(crate) fn measure(args: &ProxyArgs, mut say: impl FnMut(&str)) -> Result<Vec
         let mut series: Vec<Vec<Run>> = kinds.iter().map(|_| Vec::new()).collect();
         // The first of each opens connections and warms caches, and is not counted.
         for server in &kinds {
-            load.run(server, &servers, Duration::from_secs(1))?;
+            let _warm = load.run(server, &servers, Duration::from_secs(1));
         }
+        let time = Duration::from_secs(args.proxy_seconds) + load.opening();
         for round in 0..args.proxy_rounds {
             // Each begins once, so that nobody always comes after the same neighbour.
             for at in 0..kinds.len() {
                 let at = (at + round) % kinds.len();
-                series[at].push(load.run(kinds[at], &servers, Duration::from_secs(args.proxy_seconds))?);
+                series[at].push(load.run(kinds[at], &servers, time)?);
             }
         }
         let figures = kinds.iter().zip(&series).map(|(server, runs)| figures(server.kind, runs, &series[0]));

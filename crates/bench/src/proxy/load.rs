@@ -90,6 +90,11 @@ impl Load {
         format!("{version} {tls} {}{streams}", self.connections)
     }
 
+    /// What the handshakes may take on a busy machine, beside the requests.
+    pub(super) fn opening(&self) -> Duration {
+        if self.protocol.is_tls() && self.connections > 100 { Duration::from_secs(2) } else { Duration::ZERO }
+    }
+
     /// Puts it on a server.
     pub(super) fn run(&self, server: &Server, servers: &Servers, time: Duration) -> Result<Run> {
         let address = server.address(self.protocol).context("the server does not speak this")?;
