@@ -113,6 +113,8 @@ impl Activate for Nobody {
     fn wake(&self, _app: &Arc<AppHandle>) {}
 
     fn refused(&self, _app: &Arc<AppHandle>, _drained: Drained) {}
+
+    fn resumed(&self, _app: &Arc<AppHandle>) {}
 }
 
 impl PlatformService for Nobody {
