@@ -27,6 +27,10 @@ use proxy::ProxyArgs;
 use proxy::role::Role;
 use report::Report;
 
+/// The platform's allocator, since the bench is the edge, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Between two runs: what the last one left to do in the background is over by then.
 const SETTLE: Duration = Duration::from_millis(150);
 
