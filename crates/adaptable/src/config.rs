@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edge::Plain;
+
 use crate::cli::{self, ServeArgs};
 use crate::explain::Failure;
 
@@ -12,9 +14,10 @@ use crate::explain::Failure;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
+    ("plain-http", "redirect"),
     ("domain", "localhost"),
     ("acme-directory", ""),
     ("acme-email", ""),
@@ -37,6 +40,8 @@ pub(crate) struct ServeConfig {
     pub http: SocketAddr,
     /// Where to listen for HTTPS.
     pub https: SocketAddr,
+    /// What a visitor gets over plain HTTP.
+    pub plain_http: Plain,
     /// The domain below which apps lie.
     pub domain: String,
     /// The ACME directory, where certificates are to come from one.
@@ -133,6 +138,7 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
     match key {
         "http" => &args.http,
         "https" => &args.https,
+        "plain-http" => &args.plain_http,
         "domain" => &args.domain,
         "acme-directory" => &args.acme_directory,
         "acme-email" => &args.acme_email,
@@ -216,6 +222,14 @@ fn check(
     if http == https && http.port() != 0 {
         say("http", "must not be the same as https");
     }
+    let plain_http = match text("plain-http") {
+        "redirect" => Plain::Redirect,
+        "serve" => Plain::Serve,
+        _ => {
+            say("plain-http", "must be redirect, or serve where TLS ends before the platform");
+            Plain::Redirect
+        }
+    };
     if !is_host(text("domain")) {
         say("domain", "must be a host name in lower case");
     }
@@ -253,6 +267,7 @@ fn check(
         data_dir,
         http,
         https,
+        plain_http,
         domain: text("domain").to_owned(),
         acme_directory: directory.map(str::to_owned),
         acme_email: email.map(str::to_owned),
@@ -338,15 +353,17 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         std::fs::write(data.path().join("config.toml"), "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\n")
             .expect("write the file");
-        let args = ServeArgs { domain: Some("Not A Host".to_owned()), ..ServeArgs::default() };
+        let args =
+            ServeArgs { domain: Some("Not A Host".to_owned()), plain_http: Some("maybe".to_owned()), ..ServeArgs::default() };
         let ConfigError(problems) = resolve(&args, data.path().to_owned(), &nothing).expect_err("it is full of problems");
-        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
         let all = problems.join("\n");
         for part in [
             "config.toml line 2: https \"x\" must",
             "line 4: there is no key \"frobnicate\"",
             "line 5: http must be a text",
             "--domain \"Not A Host\" must",
+            "--plain-http \"maybe\" must be redirect, or serve",
         ] {
             assert!(all.contains(part), "{part:?} in {all}");
         }

@@ -116,7 +116,8 @@ fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> an
 
 fn edge(config: &ServeConfig) -> anyhow::Result<(HostName, EdgeConfig)> {
     let domain: HostName = config.domain.parse().context("read the platform's domain")?;
-    let edge = EdgeConfig::new(config.http, config.https, platform_hosts(&domain));
+    let mut edge = EdgeConfig::new(config.http, config.https, platform_hosts(&domain));
+    edge.plain = config.plain_http;
     Ok((domain, edge))
 }
 

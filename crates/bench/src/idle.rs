@@ -59,7 +59,7 @@ pub(crate) fn measure(root: u32, over: Duration) -> Result<Idle> {
 }
 
 /// A process and its descendants.
-fn family(root: u32) -> Result<Vec<u32>> {
+pub(crate) fn family(root: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -78,7 +78,7 @@ fn family(root: u32) -> Result<Vec<u32>> {
 }
 
 /// The CPU time that processes have taken with all their threads, also those that have ended since.
-fn cpu(pids: &[u32]) -> Result<Duration> {
+pub(crate) fn cpu(pids: &[u32]) -> Result<Duration> {
     let mut total = Duration::ZERO;
     for pid in pids {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(*pid)?))?;

@@ -5,6 +5,7 @@ mod bare;
 mod docker;
 mod figures;
 mod idle;
+mod proxy;
 mod push;
 mod report;
 mod visit;
@@ -15,21 +16,43 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use testkit::{Options, Platform};
 
 use app::App;
 use bare::Bare;
 use docker::Docker;
 use figures::Samples;
+use proxy::ProxyArgs;
+use proxy::role::Role;
 use report::Report;
+
+/// The platform's allocator, since the bench is the edge, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Between two runs: what the last one left to do in the background is over by then.
 const SETTLE: Duration = Duration::from_millis(150);
 
+/// What can be measured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A platform: cold starts, pushes, warm requests, idling.
+    Platform,
+    /// The edge beside other proxies.
+    Proxy,
+}
+
 /// Measures a platform against the same app without one.
 #[derive(Debug, Parser)]
 struct Args {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Measure only this part.
+    #[arg(long, env = "BENCH_ONLY")]
+    only: Option<Part>,
+    #[command(flatten)]
+    proxy: ProxyArgs,
     /// The program to measure.
     #[arg(long, env = "BENCH_PROGRAM", default_value = "target/release/adaptable")]
     program: PathBuf,
@@ -66,14 +89,20 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(role) = args.role {
+        return role.play();
+    }
     let program = args.program.canonicalize().with_context(|| format!("find the program {}", args.program.display()))?;
     let began = Instant::now();
     let mut report = Report::new(&program);
-    {
+    if args.only != Some(Part::Proxy) {
         let options = Options { idle_timeout: "24h".to_owned(), ..Options::default() };
         say("starting a platform, deploying the app");
         let platform = Platform::start(program.to_str().context("the program's path is not text")?, options);
         measure(&args, &platform, &mut report)?;
+    }
+    if args.only != Some(Part::Platform) {
+        report.proxy(&proxy::measure(&args.proxy, say)?);
     }
     report.took(began.elapsed());
     report.print(args.json)?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::figures::{Samples, Summary};
 use crate::idle::Idle;
+use crate::proxy::{Cell, Proxy};
 use crate::push::Pushes;
 use crate::warm::Warm;
 
@@ -21,10 +22,13 @@ const IDLE_MB: f64 = 60.0;
 /// The idle platform takes at most this many percent of a core.
 const IDLE_CPU: f64 = 0.2;
 
+/// A request through the edge takes at most this many times the CPU time of one that goes direct.
+const DIRECT_CPU: f64 = 1.5;
+
 /// Whether a goal is met.
 #[derive(Debug, Serialize)]
 struct Verdict {
-    figure: &'static str,
+    figure: String,
     measured: f64,
     unit: &'static str,
     goal: f64,
@@ -104,6 +108,49 @@ impl Report {
         self.times("warm_connecting", "edge, new connection", &warm.connecting);
     }
 
+    /// The edge beside other proxies.
+    pub(crate) fn proxy(&mut self, cells: &[Cell]) {
+        self.heading(
+            "through a proxy to a server that answers 1 KiB at once; access logs off; medians; edge / other of neighbouring runs",
+        );
+        for cell in cells {
+            self.lines.push(format!("  {}", cell.load.name()));
+            for figures in &cell.servers {
+                let ratios = figures.edge_to_this;
+                let cpu = ratios.cpu.map_or_else(|| "   -".to_owned(), |cpu| format!("{cpu:.2}"));
+                let failed = if figures.failed > 0 { format!("   {} FAILED", figures.failed) } else { String::new() };
+                self.lines.push(format!(
+                    "    {:<8} {:>8.0}/s  p50 {:>7.3} ms  p99 {:>7.3} ms  CPU {:>6.1} µs, of all {:>6.1}   edge: rate {:.2}  p50 {:.2}  p99 {:.2}  CPU {cpu}, of all {:.2}{failed}",
+                    figures.kind.name(),
+                    figures.rate,
+                    figures.p50 * 1e3,
+                    figures.p99 * 1e3,
+                    figures.cpu * 1e6,
+                    figures.cpu_all * 1e6,
+                    ratios.rate,
+                    ratios.p50,
+                    ratios.p99,
+                    ratios.cpu_all,
+                ));
+            }
+        }
+        for cell in cells {
+            let name = cell.load.name();
+            if let Some(nginx) = cell.of(Proxy::Nginx) {
+                let ratios = nginx.edge_to_this;
+                self.judge(&format!("{name}: time per request, edge / nginx"), ratios.rate.recip(), "×", 1.0);
+                self.judge(&format!("{name}: p50, edge / nginx"), ratios.p50, "×", 1.0);
+                self.judge(&format!("{name}: p99, edge / nginx"), ratios.p99, "×", 1.0);
+            }
+            if let Some(direct) = cell.of(Proxy::Direct)
+                && cell.load.connections == 64
+            {
+                self.judge(&format!("{name}: CPU of all, edge / direct"), direct.edge_to_this.cpu_all, "×", DIRECT_CPU);
+            }
+        }
+        self.document.insert("proxies".to_owned(), json!(cells));
+    }
+
     /// The idle platform.
     pub(crate) fn idle(&mut self, idle: &Idle, apps: usize) {
         self.heading(&format!("the idle platform with {apps} sleeping apps"));
@@ -134,7 +181,7 @@ impl Report {
         let goals = self.verdicts.iter().map(|verdict| {
             let Verdict { figure, measured, unit, goal, met } = verdict;
             let word = if *met { "met" } else { "missed" };
-            format!("  {figure:<28} {measured:>8.3} {unit:<2}  goal ≤ {goal:.3} {unit:<2}  {word}")
+            format!("  {figure:<50} {measured:>8.3} {unit:<2}  goal ≤ {goal:.3} {unit:<2}  {word}")
         });
         let goals: Vec<_> = goals.collect();
         let table = format!("{}\n\ngoals\n{}\n\n{}\n", self.lines.join("\n"), goals.join("\n"), self.notes.join("\n"));
@@ -170,8 +217,8 @@ impl Report {
         Some(summary)
     }
 
-    fn judge(&mut self, figure: &'static str, measured: f64, unit: &'static str, goal: f64) {
-        self.verdicts.push(Verdict { figure, measured, unit, goal, met: measured <= goal });
+    fn judge(&mut self, figure: &str, measured: f64, unit: &'static str, goal: f64) {
+        self.verdicts.push(Verdict { figure: figure.to_owned(), measured, unit, goal, met: measured <= goal });
     }
 }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
+
+use crate::server::headers::for_trailers;
+use crate::server::inspect::Signs;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +33,8 @@ pub enum BodyError {
 pub struct EdgeBody {
     source: Source,
     patience: Patience,
-    /// Set when the body is given up before its end.
-    unread: Option<Arc<AtomicBool>>,
+    /// Told when the body is given up before its end.
+    signs: Option<Arc<Signs>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl EdgeBody {
     /// A body that is in memory already.
     pub fn from_bytes(bytes: Bytes) -> Self {
         let source = Source::Ready((!bytes.is_empty()).then_some(bytes));
-        Self { source, patience: Patience::new(Duration::MAX), unread: None }
+        Self { source, patience: Patience::new(Duration::MAX), signs: None }
     }
 
     /// No body.
@@ -53,17 +55,22 @@ impl EdgeBody {
         Self::from_bytes(Bytes::new())
     }
 
-    pub(crate) fn from_visitor(body: Incoming, idle: Duration, unread: Arc<AtomicBool>) -> Self {
-        Self { source: Source::Visitor(body), patience: Patience::new(idle), unread: Some(unread) }
+    pub(crate) fn from_visitor(body: Incoming, idle: Duration, signs: Arc<Signs>) -> Self {
+        Self { source: Source::Visitor(body), patience: Patience::new(idle), signs: Some(signs) }
+    }
+
+    /// It may stand still for this long from now on.
+    pub(crate) fn be_patient(&mut self, idle: Duration) {
+        self.patience = Patience::new(idle);
     }
 }
 
 impl Drop for EdgeBody {
     fn drop(&mut self) {
-        if let (Source::Visitor(body), Some(unread)) = (&self.source, &self.unread)
+        if let (Source::Visitor(body), Some(signs)) = (&self.source, &self.signs)
             && !body.is_end_stream()
         {
-            unread.store(true, Ordering::Relaxed);
+            signs.set_unread();
         }
     }
 }
@@ -140,7 +147,13 @@ impl Patience {
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.moved();
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+                Poll::Ready(frame.map(|frame| {
+                    let mut frame = frame.map_err(BodyError::Broken)?;
+                    if let Some(trailers) = frame.trailers_mut() {
+                        for_trailers(trailers);
+                    }
+                    Ok(frame)
+                }))
             }
             Poll::Pending => {
                 ready!(self.poll_exhausted(cx));

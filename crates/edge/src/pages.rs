@@ -43,6 +43,11 @@ impl Page {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", "This request is not valid", help)
     }
 
+    pub(crate) fn large_header() -> Self {
+        let help = "It has more header fields, or longer ones, than are taken here.";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large", "This request's header is too large", help)
+    }
+
     pub(crate) fn bad_host() -> Self {
         Self::bad_request("It must name the host it is for, once, in the Host header.")
     }

@@ -1,16 +1,20 @@
 //! The threads that serve: one runtime per core, each with its own listeners and its own connections to the apps.
 
 mod access;
+mod clients;
 mod connection;
 mod drain;
 mod ending;
 mod forward;
-mod headers;
+pub(crate) mod headers;
+pub(crate) mod inspect;
 mod io;
+mod multiplex;
 mod pool;
 mod redirect;
 mod request;
 mod response;
+mod sender;
 mod tunnel;
 mod worker;
 
@@ -23,10 +27,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use self::clients::Clients;
 use self::ending::{EdgeThread, Ending};
 use crate::listen::Sockets;
 use crate::tls::{self, Certificates};
-use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, PlatformService, Routes};
+use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, Plain, PlatformService, Routes};
 
 /// Changes the table of routes of an edge; cheap to clone.
 #[derive(Debug, Clone)]
@@ -72,9 +77,11 @@ struct Shared {
     activate: Arc<dyn Activate>,
     platform: Arc<dyn PlatformService>,
     tls: TlsAcceptor,
+    plain: Plain,
     /// The port that a redirect to HTTPS names.
     https_port: u16,
     connections: AtomicUsize,
+    clients: Clients,
 }
 
 /// A running edge. Dropping it ends it at once; [`Edge::shutdown`] ends it in order.
@@ -93,12 +100,14 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
     let certificates = Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts)?;
     let shared = Arc::new(Shared {
         limits: config.limits,
+        plain: config.plain,
         routes: Arc::clone(&handle.routes),
         activate,
         platform,
         tls: TlsAcceptor::from(tls::server_config(Arc::new(certificates))?),
         https_port: config.public_https_port.unwrap_or(https.port()),
         connections: AtomicUsize::new(0),
+        clients: Clients::default(),
     });
     let (stop, stopped) = watch::channel(None);
     let mut threads = Vec::with_capacity(listeners.len());

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -36,10 +36,21 @@ pub(crate) enum Entered {
     Thawed(Duration),
 }
 
+/// What an instance speaks on its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS and with prior knowledge (RFC 9113, 3.3), as gRPC servers do.
+    H2c,
+}
+
 /// A ready instance of an app.
 pub struct Upstream {
     id: Box<str>,
     addr: SocketAddr,
+    protocol: OnceLock<Protocol>,
     count: AtomicU64,
     empty: Notify,
     freezing: Option<Freezing>,
@@ -64,7 +75,19 @@ impl Upstream {
     }
 
     fn build(id: Box<str>, addr: SocketAddr, freezing: Option<Freezing>) -> Self {
-        Self { id, addr, count: AtomicU64::new(0), empty: Notify::new(), freezing }
+        Self { id, addr, protocol: OnceLock::new(), count: AtomicU64::new(0), empty: Notify::new(), freezing }
+    }
+
+    /// The same instance, spoken to in this protocol. To be said once, before it takes requests.
+    #[must_use]
+    pub fn speaking(self: Arc<Self>, protocol: Protocol) -> Arc<Self> {
+        self.protocol.get_or_init(|| protocol);
+        self
+    }
+
+    /// What it speaks; HTTP/1.1 where nothing was said.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol.get().copied().unwrap_or_default()
     }
 
     /// The id that control gave.

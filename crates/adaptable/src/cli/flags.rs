@@ -56,7 +56,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "ADDR",
         help_heading = "Platform",
-        help = "Where to listen for HTTP, which redirects to HTTPS [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]"
+        help = "Where to listen for HTTP [env: ADAPTABLE_HTTP] [default: 0.0.0.0:8080]"
     )]
     pub http: Option<String>,
     #[arg(
@@ -66,6 +66,13 @@ pub(crate) struct ServeArgs {
         help = "Where to listen for HTTPS [env: ADAPTABLE_HTTPS] [default: 0.0.0.0:8443]"
     )]
     pub https: Option<String>,
+    #[arg(
+        long,
+        value_name = "WHAT",
+        help_heading = "Platform",
+        help = "What a visitor gets over plain HTTP: redirect, or serve where TLS ends before the platform [env: ADAPTABLE_PLAIN_HTTP] [default: redirect]"
+    )]
+    pub plain_http: Option<String>,
     #[arg(
         long,
         value_name = "NAME",

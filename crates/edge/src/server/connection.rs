@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -15,32 +14,39 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use super::drain::{Graceful, Idle};
+use super::inspect::{Flood, Framing, Inspector, Signs};
 use super::io::VisitorStream;
 use super::worker::Worker;
 use super::{headers, redirect, request};
-use crate::{EdgeBody, HostName, Limits};
+use crate::{EdgeBody, HostName, Limits, Plain};
+
+/// How an HTTP/2 connection begins that was not agreed upon in a TLS handshake (RFC 9113, section 3.3).
+const PREFACE: &[u8] = b"PRI";
 
 /// What all requests of a connection share.
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: SocketAddr,
     pub(super) is_h2: bool,
+    /// How the visitor reached us, as the apps read it: `https`, or `http` where plain HTTP is served.
+    pub(super) scheme: &'static str,
     /// The visitor's address as the apps read it.
     pub(super) forwarded_for: HeaderValue,
     /// The name in the TLS handshake, if there was one.
     pub(super) sni: Option<HostName>,
-    /// Set when a request is answered without its body having been read to the end.
-    pub(super) unread: Arc<AtomicBool>,
+    /// What its requests tell its stream.
+    pub(super) signs: Arc<Signs>,
 }
 
 impl Connection {
     /// A request's body, with what all bodies of visitors are held to.
     pub(super) fn body(&self, body: Incoming) -> EdgeBody {
-        EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.unread))
+        EdgeBody::from_visitor(body, self.worker.shared.limits.request_body_idle, Arc::clone(&self.signs))
     }
 
     /// An answer, marked as the last one where this process is about to end. HTTP/2 says so by itself; a WebSocket goes on.
@@ -70,11 +76,42 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     let session = stream.get_ref().1;
     let is_h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().and_then(|name| HostName::parse(name).ok());
+    serve(worker, stream, Start { peer, is_h2, scheme: "https", sni }).await;
+}
+
+/// Serves one plain connection: every request is sent to HTTPS, unless the operator has TLS end elsewhere.
+pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    if worker.shared.plain == Plain::Redirect {
+        return serve_redirects(worker, stream).await;
+    }
+    // Only delays, where it fails.
+    drop(stream.set_nodelay(true));
+    let mut first = [0; PREFACE.len()];
+    let is_h2 = match tokio::time::timeout(worker.shared.limits.header_read, stream.peek(&mut first)).await {
+        Ok(Ok(_)) => first == PREFACE,
+        Ok(Err(_)) | Err(_) => return,
+    };
+    serve(worker, stream, Start { peer, is_h2, scheme: "http", sni: None }).await;
+}
+
+/// What is known of a connection when its first request comes.
+struct Start {
+    peer: SocketAddr,
+    is_h2: bool,
+    scheme: &'static str,
+    sni: Option<HostName>,
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(worker: Rc<Worker>, stream: S, start: Start) {
+    let Start { peer, is_h2, scheme, sni } = start;
+    let limits = worker.shared.limits.clone();
+    let drain = Rc::clone(&worker.drain);
     let ip = peer.ip().to_canonical().to_string();
     let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let unread = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&unread)));
-    let connection = Rc::new(Connection { worker, peer, is_h2, forwarded_for, sni, unread });
+    let signs = Arc::new(Signs::default());
+    let inspector = if is_h2 { Inspector::Http2(Flood::new(Instant::now())) } else { Inspector::Http1(Framing::default()) };
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&signs), inspector));
+    let connection = Rc::new(Connection { worker, peer, is_h2, scheme, forwarded_for, sni, signs });
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
@@ -93,8 +130,7 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     }
 }
 
-/// Serves one plain connection: every request is sent to HTTPS.
-pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
+async fn serve_redirects(worker: Rc<Worker>, stream: TcpStream) {
     let limits = worker.shared.limits.clone();
     let drain = Rc::clone(&worker.drain);
     let service = service_fn(move |incoming: Request<Incoming>| {
@@ -102,7 +138,7 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream) {
         headers::last_where(worker.drain.is_leaving(), response.headers_mut());
         async move { Ok::<_, Infallible>(response) }
     });
-    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default()));
+    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::default(), Inspector::Http1(Framing::default())));
     if let Some(Err(error)) = drain.run(http1_builder(&limits).serve_connection(io, service), None::<Idle<fn() -> bool>>).await {
         tracing::debug!(%error, "a plain connection broke");
     }
@@ -139,7 +175,7 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 
 /// Runs the tasks of an HTTP/2 connection on its own thread.
 #[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
+pub(super) struct LocalExecutor;
 
 impl<F: Future + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
@@ -149,10 +185,11 @@ impl<F: Future + 'static> Executor<F> for LocalExecutor {
     }
 }
 
-type Io = TokioIo<VisitorStream<tokio_rustls::server::TlsStream<TcpStream>>>;
+type Io<T> = TokioIo<VisitorStream<T>>;
 
-impl<S, B> Graceful for http1::UpgradeableConnection<Io, S>
+impl<T, S, B> Graceful for http1::UpgradeableConnection<Io<T>, S>
 where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
@@ -167,8 +204,9 @@ where
     }
 }
 
-impl<S, B> Graceful for http1::Connection<TokioIo<VisitorStream<TcpStream>>, S>
+impl<T, S, B> Graceful for http1::Connection<Io<T>, S>
 where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
@@ -183,8 +221,9 @@ where
     }
 }
 
-impl<S, F, B> Graceful for http2::Connection<Io, S, LocalExecutor>
+impl<T, S, F, B> Graceful for http2::Connection<Io<T>, S, LocalExecutor>
 where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Future = F>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     F: Future<Output = Result<Response<B>, S::Error>> + 'static,

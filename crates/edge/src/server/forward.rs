@@ -10,7 +10,6 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 
 use super::access::Record;
@@ -18,6 +17,7 @@ use super::connection::Connection;
 use super::headers;
 use super::pool::ConnectError;
 use super::response::{self, VisitorBody};
+use super::sender::Sender;
 use super::tunnel::Tunnel;
 use crate::app::{AppHandle, Lease};
 use crate::pages::Page;
@@ -53,7 +53,8 @@ impl Forward<'_> {
     /// The request as the app is to see it.
     fn outgoing(&self, request: Request<Incoming>, websocket: bool) -> Request<EdgeBody> {
         let (mut parts, body) = request.into_parts();
-        headers::for_app(&mut parts.headers, self.host, &self.connection.forwarded_for, websocket);
+        let Connection { scheme, forwarded_for, .. } = &**self.connection;
+        headers::for_app(&mut parts.headers, self.host, forwarded_for, scheme, websocket);
         let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(path);
         parts.version = Version::HTTP_11;
@@ -70,6 +71,7 @@ impl Forward<'_> {
             let (sender, reused) = match self.reach(&lease, fresh).await {
                 Ok(reached) => reached,
                 Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
+                Err(ConnectError::Gibberish) => return Err(Page::gibberish(self.app.name())),
                 Err(ConnectError::Refused(error)) => {
                     self.refused(&lease, &error);
                     refusals += 1;
@@ -101,13 +103,9 @@ impl Forward<'_> {
         acquired.map_err(|denied| Page::denied(self.app.name(), denied))
     }
 
-    /// A connection to the instance, and whether it was used before.
-    async fn reach(&self, lease: &Lease, fresh: bool) -> Result<(SendRequest<EdgeBody>, bool), ConnectError> {
-        let pool = &self.connection.worker.pool;
-        if !fresh && let Some(sender) = pool.take(lease.upstream(), self.record.began()) {
-            return Ok((sender, true));
-        }
-        pool.connect(lease.upstream()).await.map(|sender| (sender, false))
+    /// A way to send the request to the instance, and whether it was used before.
+    async fn reach(&self, lease: &Lease, fresh: bool) -> Result<(Sender, bool), ConnectError> {
+        self.connection.worker.pool.reach(lease.upstream(), self.record.began(), fresh).await
     }
 
     /// The instance is gone: out with it, and control is told.
@@ -118,17 +116,17 @@ impl Forward<'_> {
         }
     }
 
-    async fn send(
-        &self,
-        request: Request<EdgeBody>,
-        mut sender: SendRequest<EdgeBody>,
-        lease: Lease,
-        reused: bool,
-    ) -> Result<Sent, Page> {
+    async fn send(&self, mut request: Request<EdgeBody>, mut sender: Sender, lease: Lease, reused: bool) -> Result<Sent, Page> {
+        headers::dress(&mut request, self.host, lease.upstream().protocol());
+        if sender.is_multiplexed() {
+            // A visitor of gRPC may wait with its next message for the app's. Until the response begins the request's time
+            // limit holds.
+            request.body_mut().be_patient(self.connection.worker.shared.limits.upgrade_idle);
+        }
         // An idle connection may turn out closed just as the request leaves. What can be repeated safely is kept until then.
-        let copy = (reused && is_repeatable(&request)).then(|| copy_of(&request));
+        let copy = (reused && request.body().is_end_stream()).then(|| copy_of(&request));
         let patience = self.app.settings_now().request_timeout;
-        let Ok(sent) = tokio::time::timeout(patience, sender.try_send_request(request)).await else {
+        let Ok(sent) = tokio::time::timeout(patience, sender.send(request)).await else {
             return Err(Page::timed_out(self.app.name(), patience));
         };
         let mut failed = match sent {
@@ -140,7 +138,8 @@ impl Forward<'_> {
         };
         let unsent = failed.take_message();
         let error = failed.into_error();
-        unsent.or(copy.filter(|_| is_closed(&error))).map(Sent::Not).ok_or_else(|| self.broken(&error))
+        let again = copy.filter(|copy| is_unprocessed(&error) || (is_repeatable(copy.method()) && is_closed(&error)));
+        unsent.or(again).map(Sent::Not).ok_or_else(|| self.broken(&error))
     }
 
     /// Why the exchange broke: by the visitor's body, or by the app.
@@ -148,6 +147,8 @@ impl Forward<'_> {
         match error.source().and_then(|source| source.downcast_ref::<BodyError>()) {
             Some(BodyError::Stalled(_)) => Page::stalled(),
             Some(_) => Page::bad_request("The request's body broke off."),
+            // On HTTP/2 it is we who reset the stream of a request whose body broke off.
+            None if reset(error).is_some_and(|reset| !reset.is_remote()) => Page::bad_request("The request's body broke off."),
             None => {
                 tracing::debug!(app = self.app.name(), %error, "an instance did not answer");
                 if error.is_parse() { Page::gibberish(self.app.name()) } else { Page::died(self.app.name()) }
@@ -159,10 +160,13 @@ impl Forward<'_> {
     fn finish(
         mut self,
         mut response: Response<Incoming>,
-        sender: SendRequest<EdgeBody>,
+        sender: Sender,
         lease: Lease,
         visitor: Option<OnUpgrade>,
     ) -> Result<Response<VisitorBody>, Unanswered> {
+        if headers::is_ambiguous(response.headers()) {
+            return Err(Box::new((Page::gibberish(self.app.name()), self.record)));
+        }
         let worker = Rc::clone(&self.connection.worker);
         headers::for_visitor(response.headers_mut());
         // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
@@ -180,12 +184,13 @@ impl Forward<'_> {
         headers::insert_upgrade(&mut head.headers);
         head.extensions.clear();
         self.record.answered(head.status);
+        self.connection.signs.set_switched();
         Tunnel { worker, lease, record: self.record, visitor, upstream, sender }.open();
         Ok(response::bodiless(self.connection, Response::from_parts(head, ())))
     }
 }
 
-type Answer = (Response<Incoming>, SendRequest<EdgeBody>, Lease);
+type Answer = (Response<Incoming>, Sender, Lease);
 
 /// What became of a request.
 enum Sent {
@@ -194,15 +199,15 @@ enum Sent {
     Not(Request<EdgeBody>),
 }
 
-/// Whether a request may be sent twice: it changes nothing more the second time, and has no body that may be half read.
-fn is_repeatable(request: &Request<EdgeBody>) -> bool {
-    let idempotent = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
-    idempotent && request.body().is_end_stream()
+/// Whether a request without a body may be sent twice: it changes nothing more the second time.
+fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
 fn copy_of(request: &Request<EdgeBody>) -> Request<EdgeBody> {
     let mut copy = Request::new(EdgeBody::empty());
     *copy.method_mut() = request.method().clone();
+    *copy.version_mut() = request.version();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
@@ -215,4 +220,16 @@ fn is_closed(error: &hyper::Error) -> bool {
         matches!(kind, Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe))
     };
     error.is_incomplete_message() || error.is_canceled() || error.is_closed() || error.source().is_some_and(reset)
+}
+
+/// The reset of a stream of HTTP/2, where that is what ended the exchange.
+fn reset(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref::<h2::Error>().filter(|error| error.is_reset())
+}
+
+/// Whether an instance says by HTTP/2's means that it has not begun with a request: the stream was refused (RFC 9113, 8.7), or
+/// lies behind the last one that a connection which ends has taken (6.8).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)))
 }

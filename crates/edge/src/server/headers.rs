@@ -1,7 +1,11 @@
 //! What a proxy must take out of messages, and what it adds.
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Version};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Uri, Version};
+
+use crate::Protocol;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -21,6 +25,34 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// What is no trailer, beside those that concern one connection.
+const NO_TRAILERS: [HeaderName; 24] = [
+    header::AGE,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::EXPECT,
+    header::EXPIRES,
+    header::HOST,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::PRAGMA,
+    header::RANGE,
+    header::RETRY_AFTER,
+    header::SET_COOKIE,
+    header::SERVER,
+    header::TRAILER,
+    header::VARY,
+    header::WARNING,
+    header::WWW_AUTHENTICATE,
+    header::STRICT_TRANSPORT_SECURITY,
+];
+
 /// Whether a request asks for a WebSocket. No other protocol is let through: `Upgrade: h2c` past a proxy is a way to smuggle.
 pub(super) fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
     version == Version::HTTP_11
@@ -29,8 +61,15 @@ pub(super) fn wants_websocket(method: &Method, version: Version, headers: &Heade
         && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
+/// How many fields a visitor's headers will at most be when [`for_app`] has dealt with them.
+pub(super) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
+    let crumbs = headers.get_all(header::COOKIE).into_iter().count().saturating_sub(1);
+    // Three are added in any case, and over HTTP/2 the host is no field yet.
+    headers.len() - crumbs + 3 + usize::from(is_h2)
+}
+
 /// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
-pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, websocket: bool) {
+pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, scheme: &'static str, websocket: bool) {
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     remove_hop_by_hop(headers);
     // Answered by us, when the app begins to read the body.
@@ -39,10 +78,11 @@ pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &Header
     for name in ours {
         headers.remove(name);
     }
+    join_cookies(headers);
     headers.insert(header::HOST, host.clone());
     headers.insert(X_FORWARDED_FOR, peer.clone());
     headers.insert(X_FORWARDED_HOST, host.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if websocket {
         insert_upgrade(headers);
     } else if trailers {
@@ -50,6 +90,57 @@ pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &Header
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Takes out of trailers what only counts in a head (RFC 9110, 6.5.1): framing, routing, credentials, what a response may be
+/// used for, and what claims to come from us. A reader that merges them into the head is misled otherwise.
+pub(crate) fn for_trailers(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    let wrong: Vec<HeaderName> =
+        headers.keys().filter(|name| NO_TRAILERS.contains(name) || is_reserved(name.as_str())).cloned().collect();
+    for name in wrong {
+        headers.remove(name);
+    }
+}
+
+/// Puts a request into the form of the protocol that its instance speaks; comes from [`for_app`] in that of HTTP/1.1.
+pub(super) fn dress<B>(request: &mut Request<B>, host: &HeaderValue, protocol: Protocol) {
+    let (now, next) = (request.version(), if protocol == Protocol::H2c { Version::HTTP_2 } else { Version::HTTP_11 });
+    if now == next {
+        return;
+    }
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let trailers = request.headers().contains_key(header::TE);
+    *request.version_mut() = next;
+    if next == Version::HTTP_11 {
+        *request.uri_mut() = Uri::from(path);
+        request.headers_mut().insert(header::HOST, host.clone());
+        if trailers {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        return;
+    }
+    // The host is the authority (RFC 9113, 8.3.1); what concerns a connection has no place in HTTP/2 (8.2.2), and neither have
+    // WebSockets as HTTP/1.1 opens them.
+    let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes()));
+    let uri = authority.ok().and_then(|authority| {
+        Uri::builder().scheme(http::uri::Scheme::HTTP).authority(authority).path_and_query(path).build().ok()
+    });
+    // The host has been looked at as such before, so this is always so.
+    if let Some(uri) = uri {
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(header::HOST);
+    }
+    request.headers_mut().remove(header::CONNECTION);
+    request.headers_mut().remove(header::UPGRADE);
+}
+
+/// Whether an app's response says in two ways where it ends, or in one that we do not know (RFC 9112, 6.3).
+pub(super) fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).into_iter();
+    let Some(coding) = codings.next() else { return false };
+    let known = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    !known || headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// Takes out of an app's response what concerns our connection to it.
@@ -61,6 +152,17 @@ pub(super) fn for_visitor(headers: &mut HeaderMap) {
 pub(super) fn insert_upgrade(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// One field of all cookies: browsers send each in a field of its own over HTTP/2, and only HTTP/2 allows that (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).into_iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookies) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, cookies);
+    }
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
@@ -110,7 +212,13 @@ mod tests {
 
     fn forwarded(lines: &[(&str, &str)]) -> HeaderMap {
         let mut headers = map(lines);
-        for_app(&mut headers, &HeaderValue::from_static("a.localhost:8443"), &HeaderValue::from_static("192.0.2.7"), false);
+        for_app(
+            &mut headers,
+            &HeaderValue::from_static("a.localhost:8443"),
+            &HeaderValue::from_static("192.0.2.7"),
+            "https",
+            false,
+        );
         headers
     }
 
@@ -160,6 +268,31 @@ mod tests {
     fn trailers_stay_welcome() {
         let headers = forwarded(&[("te", "gzip, Trailers")]);
         assert_eq!((&headers["te"], &headers["connection"]), (&"trailers".parse().unwrap(), &"te".parse().unwrap()));
+    }
+
+    #[test]
+    fn cookies_that_came_apart_are_one_again() {
+        let headers = forwarded(&[("cookie", "a=1"), ("x-other", "y"), ("cookie", "b=2; c=3"), ("cookie", "d=4")]);
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3; d=4"]);
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_belongs_into_a_head() {
+        let mut headers = map(&[
+            ("grpc-status", "0"),
+            ("x-sum", "42"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x_forwarded_for", "1.1.1.1"),
+            ("authorization", "Basic eA=="),
+            ("set-cookie", "a=1"),
+            ("host", "other"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+        ]);
+        for_trailers(&mut headers);
+        assert_eq!(headers, map(&[("grpc-status", "0"), ("x-sum", "42")]));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+use super::inspect::{Inspector, Signs, Verdict};
 use crate::body::Patience;
 
 /// How long what a visitor still sends is thrown away after the last answer.
@@ -17,19 +18,21 @@ const LINGERING: Duration = Duration::from_secs(2);
 
 /// A visitor's stream. Fails a write that makes no progress for too long: without that, a visitor who stops reading would hold an
 /// instance forever. And does not close on a visitor who is still sending: the kernel would answer with a reset, which takes
-/// the answer away that the visitor has not read yet.
+/// the answer away that the visitor has not read yet. An inspector, where there is one, sees what comes before HTTP does.
 #[derive(Debug)]
 pub(super) struct VisitorStream<S> {
     inner: S,
     patience: Patience,
-    /// A request was answered without its body having been read to the end.
-    unread: Arc<AtomicBool>,
+    signs: Arc<Signs>,
+    inspector: Option<Inspector>,
+    /// What is read in place of what the visitor sends, once the inspector has said so.
+    instead: Option<&'static [u8]>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> VisitorStream<S> {
-    pub(super) fn new(inner: S, stall: Duration, unread: Arc<AtomicBool>) -> Self {
-        Self { inner, patience: Patience::new(stall), unread, lingering: None }
+    pub(super) fn new(inner: S, stall: Duration, signs: Arc<Signs>, inspector: Inspector) -> Self {
+        Self { inner, patience: Patience::new(stall), signs, inspector: Some(inspector), instead: None, lingering: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -39,6 +42,36 @@ impl<S> VisitorStream<S> {
         }
         ready!(self.patience.poll_exhausted(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(size)), Some(inspector)) = (&result, &mut self.inspector) {
+            inspector.sent(*size);
+        }
+        result
+    }
+
+    /// Shows what has come to the inspector.
+    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        if self.signs.is_switched() {
+            self.inspector = None;
+        }
+        let Some(inspector) = &mut self.inspector else { return };
+        if let Verdict::Cut(valid, instead) = inspector.received(&buf.filled()[before..]) {
+            // The visitor is still sending, and is to read why it was cut off.
+            self.signs.set_unread();
+            buf.set_filled(before + valid);
+            self.instead = Some(instead);
+            self.read_instead(buf);
+        }
+    }
+
+    fn read_instead(&mut self, buf: &mut ReadBuf<'_>) {
+        if let Some(instead) = &mut self.instead {
+            let (now, later) = instead.split_at(instead.len().min(buf.remaining()));
+            buf.put_slice(now);
+            *instead = later;
+        }
     }
 }
 
@@ -65,18 +98,27 @@ impl<S: AsyncRead + Unpin> VisitorStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for VisitorStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        if self.instead.is_some() {
+            self.read_instead(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.inspect(buf, before);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
+        let result = self.written(result);
         self.watch(cx, result)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let result = self.written(result);
         self.watch(cx, result)
     }
 
@@ -94,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
             let result = Pin::new(&mut self.inner).poll_shutdown(cx);
             ready!(self.watch(cx, result))?;
         }
-        if self.unread.load(Ordering::Relaxed) { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+        if self.signs.is_unread() { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -104,11 +146,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
 pub(super) struct UpstreamStream<S> {
     inner: S,
     deaf: bool,
+    /// Told when the first byte has come, or will never come.
+    first: Option<Arc<Notify>>,
 }
 
 impl<S> UpstreamStream<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, deaf: false }
+        Self { inner, deaf: false, first: None }
+    }
+
+    /// A stream with what is told once the instance has sent something, or its connection has ended.
+    pub(super) fn heard(inner: S) -> (Self, Arc<Notify>) {
+        let first = Arc::new(Notify::new());
+        (Self { inner, deaf: false, first: Some(Arc::clone(&first)) }, first)
     }
 
     fn pass_over(&mut self, result: io::Result<usize>, size: usize) -> io::Result<usize> {
@@ -124,7 +174,11 @@ impl<S> UpstreamStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for UpstreamStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        if let Some(first) = self.first.take() {
+            first.notify_one();
+        }
+        Poll::Ready(result)
     }
 }
 

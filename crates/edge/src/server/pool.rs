@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use super::io::UpstreamStream;
-use crate::{EdgeBody, Limits, Upstream};
+use super::multiplex::Multiplexed;
+use super::sender::Sender;
+use crate::{EdgeBody, Limits, Protocol, Upstream};
 
 /// Why an instance was not reached. Nothing of a request has been sent.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) enum ConnectError {
     Refused(io::Error),
     /// It takes no connection: its queue of them is full.
     TimedOut,
+    /// It does not speak what it was said to speak.
+    Gibberish,
 }
 
 struct Idle {
@@ -40,16 +44,37 @@ struct Shelf {
 pub(super) struct Pool {
     limits: Limits,
     shelves: RefCell<HashMap<*const Upstream, Shelf>>,
+    multiplexed: Multiplexed,
     used: Notify,
 }
 
 impl Pool {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, shelves: RefCell::default(), used: Notify::new() }
+        Self { limits, shelves: RefCell::default(), multiplexed: Multiplexed::default(), used: Notify::new() }
+    }
+
+    /// A way to send a request to the instance, and whether it was used before. `fresh` asks for a new connection.
+    pub(super) async fn reach(
+        &self,
+        upstream: &Arc<Upstream>,
+        now: Instant,
+        fresh: bool,
+    ) -> Result<(Sender, bool), ConnectError> {
+        if upstream.protocol() == Protocol::H2c {
+            if self.is_empty() {
+                self.used.notify_one();
+            }
+            let (place, reused) = self.multiplexed.reach(upstream, &self.limits, fresh).await?;
+            return Ok((Sender::Http2(place), reused));
+        }
+        if !fresh && let Some(sender) = self.take(upstream, now) {
+            return Ok((Sender::Http1(sender), true));
+        }
+        self.connect(upstream).await.map(|sender| (Sender::Http1(sender), false))
     }
 
     /// A connection that was used before and is still open, the latest first.
-    pub(super) fn take(&self, upstream: &Arc<Upstream>, now: Instant) -> Option<SendRequest<EdgeBody>> {
+    fn take(&self, upstream: &Arc<Upstream>, now: Instant) -> Option<SendRequest<EdgeBody>> {
         let mut shelves = self.shelves.borrow_mut();
         let idle = &mut shelves.get_mut(&Arc::as_ptr(upstream))?.idle;
         while let Some(Idle { sender, since }) = idle.pop() {
@@ -70,28 +95,22 @@ impl Pool {
         if sender.is_closed() || upstream.is_draining() {
             return;
         }
-        let mut shelves = self.shelves.borrow_mut();
-        if shelves.is_empty() {
+        if self.is_empty() {
             self.used.notify_one();
         }
+        let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.entry(Arc::as_ptr(upstream)).or_default();
         shelf.upstream.get_or_insert_with(|| Arc::clone(upstream));
         shelf.idle.push(Idle { sender, since: Instant::now() });
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, upstream: &Upstream) -> Result<SendRequest<EdgeBody>, ConnectError> {
-        let connecting = tokio::time::timeout(self.limits.connect, TcpStream::connect(upstream.addr()));
-        let stream = match connecting.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(ConnectError::TimedOut),
-            Ok(Err(error)) => return Err(ConnectError::Refused(error)),
-            Err(_) => return Err(ConnectError::TimedOut),
-        };
-        // Only delays, where it fails.
-        drop(stream.set_nodelay(true));
-        let opened =
-            http1::Builder::new().max_header_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(UpstreamStream::new(stream))).await;
+    async fn connect(&self, upstream: &Upstream) -> Result<SendRequest<EdgeBody>, ConnectError> {
+        let stream = dial(upstream, &self.limits).await?;
+        let opened = http1::Builder::new()
+            .max_header_size(MAX_RESPONSE_HEAD as usize)
+            .handshake(TokioIo::new(UpstreamStream::new(stream)))
+            .await;
         // Nothing is exchanged yet, so there is nothing that could fail but the connection's end.
         let (sender, connection) = opened.map_err(|error| ConnectError::Refused(io::Error::other(error)))?;
         spawn_local(async move {
@@ -104,13 +123,18 @@ impl Pool {
 
     /// Resolves when the first connection has been put into an empty pool.
     pub(super) async fn used(&self) {
-        if self.shelves.borrow().is_empty() {
+        if self.is_empty() {
             self.used.notified().await;
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.shelves.borrow().is_empty() && self.multiplexed.is_empty()
+    }
+
     /// Closes what has been idle too long or leads to an instance that drains.
     pub(super) fn sweep(&self, now: Instant) {
+        self.multiplexed.sweep(now, self.limits.upstream_idle);
         self.shelves.borrow_mut().retain(|_, shelf| {
             let drains = shelf.upstream.as_ref().is_none_or(|upstream| upstream.is_draining());
             shelf.idle.retain(|idle| {
@@ -122,4 +146,17 @@ impl Pool {
 }
 
 /// An app's response may have a larger head than a visitor's request: cookies by the dozen.
-const MAX_RESPONSE_HEAD: usize = 128 * 1024;
+pub(super) const MAX_RESPONSE_HEAD: u32 = 128 * 1024;
+
+/// A stream to the instance.
+pub(super) async fn dial(upstream: &Upstream, limits: &Limits) -> Result<TcpStream, ConnectError> {
+    let stream = match tokio::time::timeout(limits.connect, TcpStream::connect(upstream.addr())).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(ConnectError::TimedOut),
+        Ok(Err(error)) => return Err(ConnectError::Refused(error)),
+        Err(_) => return Err(ConnectError::TimedOut),
+    };
+    // Only delays, where it fails.
+    drop(stream.set_nodelay(true));
+    Ok(stream)
+}

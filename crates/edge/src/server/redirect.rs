@@ -1,4 +1,4 @@
-//! Plain HTTP: nothing but the way to HTTPS.
+//! Plain HTTP where it is not served: nothing but the way to HTTPS.
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};

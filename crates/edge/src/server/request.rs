@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::access::Record;
 use super::connection::Connection;
 use super::forward::Forward;
+use super::headers;
 use super::response::{self, VisitorBody};
 use crate::pages::Page;
 use crate::{Target, Visitor, host};
@@ -56,6 +57,17 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
 fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target, HeaderValue), Page> {
     if *request.method() == Method::CONNECT {
         return Err(Page::bad_request("CONNECT is for proxies that lead elsewhere; this one does not."));
+    }
+    // Methods are names in capitals (RFC 9110, 9.1). `get` is none, though some apps take it for one.
+    if !request.method().as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_') {
+        return Err(Page::bad_request("Its method is not a name in capital letters."));
+    }
+    // The target `*` asks about a server as a whole, and only OPTIONS does (RFC 9112, 3.2.4).
+    if request.uri().path() == "*" && *request.method() != Method::OPTIONS {
+        return Err(Page::bad_request("Its target is not a path."));
+    }
+    if headers::count_for_app(request.headers(), connection.is_h2) > connection.worker.shared.limits.header_fields {
+        return Err(Page::large_header());
     }
     let written = host_header(request)?;
     let text = written.to_str().map_err(|_invalid| Page::bad_host())?;

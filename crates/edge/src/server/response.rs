@@ -11,15 +11,15 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use tokio::task::spawn_local;
 
 use super::access::Record;
 use super::connection::Connection;
+use super::sender::Sender;
 use super::worker::Worker;
 use crate::app::Lease;
 use crate::body::Patience;
-use crate::{BodyError, EdgeBody, PlatformBody};
+use crate::{BodyError, PlatformBody};
 
 /// How long a connection may take to become free after its response has ended, before it is closed.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -117,14 +117,16 @@ impl Body for VisitorBody {
 /// A request's connection and place at an instance, held until the response has ended.
 pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
-    pub(super) sender: SendRequest<EdgeBody>,
+    pub(super) sender: Sender,
     pub(super) lease: Lease,
 }
 
 impl Exchange {
     /// The response has ended: the connection serves the next request.
     fn end(self) {
-        let Self { worker, mut sender, lease } = self;
+        let Self { worker, sender, lease } = self;
+        // A stream of HTTP/2 leaves nothing behind.
+        let Sender::Http1(mut sender) = sender else { return };
         if sender.is_ready() || sender.is_closed() {
             worker.pool.put(lease.upstream(), sender);
             return;
@@ -161,7 +163,10 @@ struct Stream {
 
 impl AppBody {
     fn new(body: Incoming, exchange: Exchange, watched: bool) -> Self {
-        let patience = Patience::new(exchange.worker.shared.limits.response_body_idle);
+        let limits = &exchange.worker.shared.limits;
+        // A stream that lives long, as those of gRPC do, is held to the same silence as a WebSocket.
+        let limit = if exchange.sender.is_multiplexed() { limits.upgrade_idle } else { limits.response_body_idle };
+        let patience = Patience::new(limit);
         let mut stream = Stream { body: Some(body), patience, exchange: Some(exchange), taken: 0, awaits_app: true };
         stream.settle();
         Self { stream: Rc::new(RefCell::new(stream)), watched }

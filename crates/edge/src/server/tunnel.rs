@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::Either;
-use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::spawn_local;
 
 use super::access::Record;
+use super::sender::Sender;
 use super::worker::Worker;
-use crate::EdgeBody;
 use crate::app::Lease;
 
 /// How long the second side of a WebSocket may stay open after the first has closed.
@@ -30,7 +29,7 @@ pub(super) struct Tunnel {
     pub(super) visitor: OnUpgrade,
     pub(super) upstream: OnUpgrade,
     /// Kept until the switch is done: without it the connection would count as given up.
-    pub(super) sender: SendRequest<EdgeBody>,
+    pub(super) sender: Sender,
 }
 
 impl Tunnel {

@@ -1,5 +1,6 @@
 //! One thread: accepting, and ending in order.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::drain::Drain;
 use super::ending::Ending;
 use super::pool::Pool;
-use super::{Shared, connection};
+use super::{Shared, clients, connection};
 use crate::listen::Sockets;
 
 /// What the connections of one thread share.
@@ -68,8 +69,7 @@ fn accepting(worker: &Rc<Worker>, sockets: Sockets) -> std::io::Result<Vec<Task>
     let mut tasks = Vec::new();
     for socket in sockets.http {
         let http = TcpListener::from_std(socket)?;
-        let redirecting = accept(Rc::clone(worker), http, |worker, stream, _| connection::serve_http(worker, stream));
-        tasks.push(spawn_local(redirecting));
+        tasks.push(spawn_local(accept(Rc::clone(worker), http, connection::serve_http)));
     }
     for socket in sockets.https {
         let https = TcpListener::from_std(socket)?;
@@ -93,7 +93,7 @@ async fn accept<F: Future<Output = ()> + 'static>(
                 continue;
             }
         };
-        let Some(slot) = Slot::take(&worker.shared) else {
+        let Some(slot) = Slot::take(&worker.shared, peer.ip()) else {
             continue;
         };
         let serving = serve(Rc::clone(&worker), stream, peer);
@@ -106,20 +106,27 @@ async fn accept<F: Future<Output = ()> + 'static>(
     }
 }
 
-/// One of the connections that the process may have open.
-struct Slot(Arc<Shared>);
+/// One of the connections that the process, and one client, may have open.
+struct Slot {
+    shared: Arc<Shared>,
+    client: Option<IpAddr>,
+}
 
 impl Slot {
-    fn take(shared: &Arc<Shared>) -> Option<Self> {
+    fn take(shared: &Arc<Shared>, peer: IpAddr) -> Option<Self> {
         let taken = shared.connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(Arc::clone(shared));
-        (taken < shared.limits.max_connections).then_some(slot)
+        let slot = Self { shared: Arc::clone(shared), client: clients::client(peer) };
+        let within = slot.client.is_none_or(|client| shared.clients.enter(client, shared.limits.connections_per_client));
+        (within && taken < shared.limits.max_connections).then_some(slot)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = self.client {
+            self.shared.clients.leave(client);
+        }
     }
 }
 

@@ -3,8 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bodies;
+mod floods;
+mod frames;
+mod h2c;
 mod hosts;
+mod http1;
 mod lifecycle;
+mod limits;
+mod malformed;
+mod plain;
 mod platform;
 mod smuggling;
 mod support;
