@@ -39,11 +39,12 @@ impl<'a> App<'a> {
 
     /// Deploys the source as it is; the answer is the deployment's document.
     pub(crate) fn push(&self) -> Result<Value> {
-        self.push_as(NAME)
+        self.push_as(NAME, &[])
     }
 
-    fn push_as(&self, name: &str) -> Result<Value> {
-        let output = self.platform.try_deploy(&self.source, &["--app", name]);
+    /// Deploys it as another app.
+    pub(crate) fn push_as(&self, name: &str, arguments: &[&str]) -> Result<Value> {
+        let output = self.platform.try_deploy(&self.source, &[&["--app", name], arguments].concat());
         ensure!(output.code == 0, "the deployment failed: {}{}", output.stdout, output.stderr);
         Ok(serde_json::from_str(&output.stdout)?)
     }
@@ -67,20 +68,26 @@ impl<'a> App<'a> {
         self.put_to_sleep(NAME)
     }
 
-    fn put_to_sleep(&self, name: &str) -> Result<()> {
+    /// Stops an app's instances.
+    pub(crate) fn put_to_sleep(&self, name: &str) -> Result<()> {
         let answer = self.platform.api("POST", &format!("/apps/{name}/sleep"), b"")?;
         ensure!(answer.status < 300, "the app could not be put to sleep: {} {}", answer.status, answer.text());
         Ok(())
     }
 
-    /// Deploys copies until there are `count` apps, and puts all of them to sleep.
-    pub(crate) fn beside(&self, count: usize) -> Result<()> {
+    /// Deploys copies until there are `count` apps, and puts all of them to sleep; their names.
+    pub(crate) fn beside(&self, count: usize) -> Result<Vec<String>> {
+        let mut names = vec![NAME.to_owned()];
         for number in 1..count {
             let name = format!("{NAME}-{number}");
-            self.push_as(&name)?;
+            if self.platform.api("GET", &format!("/apps/{name}"), b"")?.status != 200 {
+                self.push_as(&name, &[])?;
+            }
             self.put_to_sleep(&name)?;
+            names.push(name);
         }
-        self.sleep()
+        self.sleep()?;
+        Ok(names)
     }
 
     /// Its installed packages, as pins for pip.

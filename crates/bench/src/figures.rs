@@ -42,6 +42,14 @@ impl Samples {
         Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
     }
 
+    /// So many of a hundred are at most this, in seconds; the nearest rank.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    }
+
     /// What is told of them; nothing when there are none.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let mut sorted = self.0.clone();

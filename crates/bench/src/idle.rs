@@ -58,6 +58,11 @@ pub(crate) fn measure(root: u32, over: Duration) -> Result<Idle> {
     Ok(Idle { processes, cpu: spent.as_secs_f64() / elapsed.as_secs_f64(), over: elapsed })
 }
 
+/// The processes of a platform and all below it, those of its instances included.
+pub(crate) fn processes(root: u32) -> Result<Vec<Process>> {
+    Ok(family(root)?.into_iter().filter_map(|pid| process(pid).ok()).collect())
+}
+
 /// A process and its descendants.
 pub(crate) fn family(root: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();

@@ -2,12 +2,15 @@
 
 mod app;
 mod bare;
+mod crowd;
 mod docker;
 mod figures;
 mod idle;
+mod many;
 mod proxy;
 mod push;
 mod report;
+mod thaw;
 mod visit;
 mod warm;
 
@@ -77,6 +80,21 @@ struct Args {
     /// Seconds for which the idle platform's CPU time is counted.
     #[arg(long, env = "BENCH_IDLE_SECONDS", default_value_t = 30)]
     idle_seconds: u64,
+    /// Requests to a frozen app.
+    #[arg(long, env = "BENCH_THAWS", default_value_t = 300)]
+    thaws: usize,
+    /// Sleeping apps that are asked at once.
+    #[arg(long, env = "BENCH_CROWD", default_value_t = 25)]
+    crowd: usize,
+    /// How often they are.
+    #[arg(long, env = "BENCH_CROWDS", default_value_t = 3)]
+    crowds: usize,
+    /// Apps of a platform that has many.
+    #[arg(long, env = "BENCH_MANY", default_value_t = 1000)]
+    many: usize,
+    /// How many of them are frozen.
+    #[arg(long, env = "BENCH_FROZEN", default_value_t = 100)]
+    frozen: usize,
     /// Start a Docker engine of one's own, where one is installed but none answers.
     #[arg(long, env = "BENCH_DOCKER", num_args = 0..=1, default_missing_value = "true", default_value_t = false,
           value_parser = clap::builder::FalseyValueParser::new())]
@@ -147,6 +165,15 @@ fn measure(args: &Args, platform: &Platform, report: &mut Report) -> Result<()> 
     app.beside(args.apps)?;
     let idle = idle::measure(platform.pid(), Duration::from_secs(args.idle_seconds))?;
     report.idle(&idle, args.apps);
+
+    say("requests to a frozen app");
+    report.thaw(&thaw::measure(&app, args.thaws)?);
+    say("sleeping apps, all at once");
+    report.crowd(&crowd::measure(&app, &bare, args.crowd, args.crowds)?);
+    say("a platform with many apps");
+    let program = args.program.canonicalize()?;
+    let program = program.to_str().context("the program's path is not text")?;
+    report.many(&many::measure(&app, program, &args.source, args.many, args.frozen)?);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The table: what was measured, beside what, against which goal; and the same as a document.
 
+mod serverless;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,67 @@
+//! What is told of freezing, of crowds, and of many apps.
+
+use serde_json::json;
+
+use super::{Report, megabytes};
+use crate::crowd::Crowd;
+use crate::many::Many;
+use crate::thaw::Thaw;
+
+/// A thaw adds at most so much to half of the answers, in milliseconds.
+const THAW_P50: f64 = 0.5;
+/// And at most so much to 99 of 100.
+const THAW_P99: f64 = 2.0;
+/// A platform with a thousand apps takes at most this many MB.
+const MANY_MB: f64 = 100.0;
+/// Routes are found as fast among a thousand as among a few: what the measurement itself varies by is allowed.
+const ROUTING: f64 = 1.05;
+
+impl Report {
+    /// Freezing.
+    pub(crate) fn thaw(&mut self, thaw: &Thaw) {
+        self.heading("a request to a frozen app");
+        let (Some(thawed), Some(warm)) =
+            (self.times("thawed", "thaw and answer", &thaw.thawed), self.times("thaw_warm", "the next one", &thaw.warm))
+        else {
+            return;
+        };
+        let rested = self.times("thaw_rested", "rested, never frozen", &thaw.rested);
+        let more = |ours: f64, theirs: f64| (ours - theirs) * 1e3;
+        let (p50, p99) = (more(thawed.median, warm.median), more(thawed.p99, warm.p99));
+        if let Some(rested) = rested {
+            let (alone50, alone99) = (more(thawed.median, rested.median), more(thawed.p99, rested.p99));
+            self.lines.push(format!("  beside an app that only rested: {alone50:+.2} ms (p50), {alone99:+.2} ms (p99)"));
+        }
+        self.judge("thaw, beside a warm answer: p50", p50, "ms", THAW_P50);
+        self.judge("thaw, beside a warm answer: p99", p99, "ms", THAW_P99);
+    }
+
+    /// Many apps woken at once.
+    pub(crate) fn crowd(&mut self, crowd: &Crowd) {
+        self.heading(&format!("{} sleeping apps asked at once", crowd.count));
+        let edge = self.times("crowd_edge", "through the edge", &crowd.edge);
+        let bare = self.times("crowd_bare", "bare starts at once", &crowd.bare);
+        if let (Some(edge), Some(bare)) = (edge, bare) {
+            let (ours, theirs) = (crowd.edge.percentile(95), crowd.bare.percentile(95));
+            self.lines.push(format!(
+                "  p95: through the edge {ours:.2} s, bare {theirs:.2} s, edge / bare {:.2}; of medians {:.2}",
+                ours / theirs,
+                edge.median / bare.median
+            ));
+            self.document.insert("crowd_p95".to_owned(), json!({ "edge": ours, "bare": theirs, "ratio": ours / theirs }));
+        }
+    }
+
+    /// A platform with many apps.
+    pub(crate) fn many(&mut self, many: &Many) {
+        self.heading(&format!("a platform with {} apps, {} of them frozen", many.apps, many.frozen));
+        let pss = megabytes(many.processes.iter().map(|process| process.pss).sum());
+        self.lines.push(format!("  memory of its own {} processes: {pss:.1} MB PSS", many.processes.len()));
+        let large = self.times("many_large", "warm request there", &many.large);
+        let small = self.times("many_small", "beside few apps", &many.small);
+        self.judge("memory with many apps", pss, "MB", MANY_MB);
+        if let (Some(large), Some(small)) = (large, small) {
+            self.judge("a request among many apps / among few", large.median / small.median, "×", ROUTING);
+        }
+    }
+}
