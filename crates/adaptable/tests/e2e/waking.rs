@@ -80,5 +80,7 @@ fn an_app_that_no_longer_starts_is_told_and_left_alone_for_a_while() {
     let page = platform.request("GET", "shop", "/", &[("Accept", "text/html")], b"").expect("an answer");
     assert_eq!(page.status, 502);
     assert!(page.text().contains("<html") && page.text().contains("The app did not start"), "{}", page.text());
+    assert!(page.text().contains("times in a row; the next start is tried in"), "{}", page.text());
+    assert!(page.header("retry-after").is_some());
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
