@@ -3,6 +3,7 @@
 //! The store says what should be; this crate makes it so through the engine and the edge, and tells what is. It knows no HTTP and
 //! not which engine it drives. A [`Control`] is the platform's inside: `web` calls it, `serve` makes it.
 
+mod access_log;
 mod apps;
 mod backoff;
 mod clock;
@@ -11,12 +12,14 @@ mod deploy;
 mod doctor;
 mod documents;
 mod error;
+mod figures;
 mod garbage;
 mod handover;
 mod instance;
 mod linefile;
 mod logs;
 mod machine;
+mod meter;
 mod output;
 mod pipeline;
 mod probe;
@@ -51,7 +54,9 @@ use crate::runtime::{Command, Live, Runtime, RuntimeParts};
 use crate::spec::Specs;
 use crate::uploads::Uploads;
 
+pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use error::Result;
+pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
 pub use logs::Lines;
 pub use machine::Sharing;
@@ -128,6 +133,7 @@ struct Inner {
     /// Whether changes are refused, because the platform is being handed over.
     quiet: AtomicBool,
     serial: AtomicU64,
+    builds: figures::Builds,
     started_at: i64,
 }
 
@@ -166,6 +172,7 @@ impl Control {
             changes: TaskTracker::new(),
             quiet: AtomicBool::new(false),
             serial: AtomicU64::new(1),
+            builds: figures::Builds::default(),
             started_at: clock::now(),
         };
         let control = Self { inner: Arc::new(inner) };
@@ -237,6 +244,7 @@ impl Control {
             https_port: config.urls.https_port,
             idle_default: config.idle_timeout,
             counter: AtomicU64::new(0),
+            meter: Arc::default(),
             images: std::sync::Mutex::default(),
         });
         let directory = config.data_dir.join("logs").join(app.name.as_str());

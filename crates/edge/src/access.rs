@@ -3,6 +3,7 @@
 //! The threads that serve never wait for the disk: what does not fit into the queue is dropped and counted. Where nobody asked for
 //! the log, nothing of a request is kept for it.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,33 @@ pub struct AccessRecord {
     pub took: Duration,
     /// How much of that it waited for a place on an instance.
     pub waited: Duration,
+}
+
+impl AccessRecord {
+    /// The host as text; bytes that are no text are replaced.
+    pub fn host(&self) -> Option<Cow<'_, str>> {
+        self.host.as_ref().map(|host| String::from_utf8_lossy(host.as_bytes()))
+    }
+
+    /// What the visitor says it is, as text; bytes that are no text are replaced.
+    pub fn agent(&self) -> Option<Cow<'_, str>> {
+        self.agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()))
+    }
+
+    /// The path, with the query where that is asked for.
+    pub fn path(&self, query: bool) -> Option<&str> {
+        let path = self.path.as_ref()?;
+        Some(if query { path.as_str() } else { path.path() })
+    }
+
+    /// The protocol as people write it: `HTTP/1.1`, `HTTP/2`.
+    pub fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        }
+    }
 }
 
 /// The edge's end of the access log; clones share it.

@@ -20,7 +20,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -38,11 +38,12 @@ use crate::{AccessLog, Activate, Authority, EdgeConfig, EdgeError, Limits, Plain
 pub struct EdgeHandle {
     routes: Arc<ArcSwap<Routes>>,
     connections: Arc<AtomicUsize>,
+    access_log_lost: Option<Arc<AtomicU64>>,
 }
 
 impl EdgeHandle {
-    pub(crate) fn new() -> Self {
-        Self { routes: Arc::default(), connections: Arc::default() }
+    pub(crate) fn new(access_log_lost: Option<Arc<AtomicU64>>) -> Self {
+        Self { routes: Arc::default(), connections: Arc::default(), access_log_lost }
     }
 
     /// Puts another table in the place of the present one, for requests from now on.
@@ -58,6 +59,11 @@ impl EdgeHandle {
     /// How many connections visitors have open.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Lines that the access log has not taken; `None` where there is no such log.
+    pub fn access_log_lost(&self) -> Option<u64> {
+        self.access_log_lost.as_ref().map(|lost| lost.load(Ordering::Relaxed))
     }
 }
 

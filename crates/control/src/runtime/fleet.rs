@@ -72,7 +72,7 @@ impl Runtime {
             let id = spec.id.to_string();
             let start = async {
                 let _place = machine.admit(&engine, need).await.map_err(|why| (StartFailure::NoRoom(why), None))?;
-                let created = Instance::create(&engine, &app, number, port, spec, &log, image).await;
+                let created = Instance::create(&engine, &app, number, port, spec, &log, &specs.meter, image).await;
                 let instance = created.map_err(|failure| (failure, None))?;
                 match instance.ready(&engine, &probe).await {
                     Ok(()) => Ok(instance),
@@ -146,6 +146,7 @@ impl Runtime {
                 let _ended = mailbox.send(Command::Exited(id, exit));
             });
             let drain = self.live.as_ref().map_or(Duration::ZERO, |live| live.spec.serving.drain_timeout());
+            instance.routed();
             self.running.push(Running { instance, upstream: Arc::clone(&upstream), draining: false, refused: false, drain });
             upstreams.push(upstream);
         }
