@@ -66,9 +66,9 @@ pub struct AppStatus {
     pub instances: Vec<InstanceStatus>,
     /// Its last deployments, the newest first.
     pub deployments: Vec<Deployment>,
-    /// Its last hour.
-    #[serde(default)]
-    pub last_hour: LastHour,
+    /// Its last hour; none where an older platform does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_hour: Option<LastHour>,
 }
 
 /// The last hour of an app, minute by minute: the oldest first, and the last one is the minute that runs. Since the platform's

@@ -50,7 +50,7 @@ impl Control {
             errors: hour.errors.map(u64::from).to_vec(),
             slowest: hour.slowest.map(|slowest| slowest.as_secs_f64()).to_vec(),
         };
-        Ok(AppStatus { summary, split, instances, deployments, last_hour })
+        Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour) })
     }
 
     /// An app's revisions, the newest first.
