@@ -130,7 +130,7 @@ impl Control {
                 let mut states = [0; 4];
                 for reading in &running {
                     let upstream = routed.iter().find(|upstream| upstream.id() == reading.container.as_str());
-                    let state = state(reading.phase, upstream.map(|upstream| is_frozen(upstream)));
+                    let state = state(reading.phase, upstream.map(|upstream| upstream.is_frozen()));
                     states[STATES.iter().position(|other| *other == state).unwrap_or(0)] += 1;
                 }
                 Seen { entry, running, states }
@@ -165,11 +165,6 @@ impl Control {
                 .sample(&[], lost);
         }
     }
-}
-
-/// Whether an instance has no processor time until the next request.
-fn is_frozen(_upstream: &edge::Upstream) -> bool {
-    false
 }
 
 /// The state of an instance: how far it has come, and whether the edge has it (frozen or not).

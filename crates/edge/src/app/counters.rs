@@ -178,17 +178,17 @@ impl AppCounters {
         self.queue_timeouts.load(Ordering::Relaxed)
     }
 
-    /// Bytes of bodies that came from visitors, those of WebSockets included.
+    /// Bytes of bodies that came from visitors, what passes through a WebSocket included.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Bytes of bodies that went to visitors, those of WebSockets included.
+    /// Bytes of bodies that went to visitors, what passes through a WebSocket included.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// From a request's head to the end of its response. WebSockets are not in it: how long one is open tells nothing.
+    /// From a request's head to the end of its response. A WebSocket is not in it: how long one is open tells nothing.
     pub fn latency(&self) -> &Histogram<16> {
         &self.latency
     }
