@@ -10,8 +10,8 @@ use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Profile, Upper};
 use model::environment::{self, Facts};
 use model::{AppName, RevisionNumber, RevisionSpec};
 
-use crate::probe::Probe;
 use crate::meter::Meter;
+use crate::probe::Probe;
 use crate::runtime::{Live, port_of};
 
 /// The port that apps are told to listen on.

@@ -60,12 +60,17 @@ fn prometheus_reads_what_happened_and_nothing_goes_back() {
     assert_eq!((page.sum("adaptable_app_instances"), app("adaptable_app_starts_total")), (1.0, 1.0));
     assert_eq!((app("adaptable_app_in_flight"), app("adaptable_app_queued")), (0.0, 0.0));
     let of = |name: &str, labels: &[(&str, &str)]| page.value(name, labels).unwrap_or_else(|| panic!("no {name}"));
-    assert_eq!(of("adaptable_builds_total", &[("result", "done")]), 1.0);
-    assert_eq!(of("adaptable_build_seconds_count", &[]), 1.0);
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    for (name, labels) in [
+        ("adaptable_builds_total", &[("result", "done")][..]),
+        ("adaptable_build_seconds_count", &[]),
+        ("adaptable_build_info", &version),
+        ("adaptable_apps", &[]),
+    ] {
+        assert_eq!(page.value(name, labels), Some(1.0), "{name}");
+    }
     assert!(of("adaptable_store_seconds_count", &[("operation", "write")]) > 1.0);
     assert!(of("adaptable_store_seconds_sum", &[("operation", "write")]) < 60.0);
-    assert_eq!(of("adaptable_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
-    assert_eq!(of("adaptable_apps", &[]), 1.0);
     for (process, most) in [("process_resident_memory_bytes", 1e9), ("adaptable_launcher_resident_memory_bytes", 1e9)] {
         assert!((1e6..most).contains(&of(process, &[])), "{process}");
     }
@@ -104,6 +109,26 @@ fn prometheus_reads_what_happened_and_nothing_goes_back() {
     let shown = testkit::Output::from(command.env("LC_ALL", "C.UTF-8").env("COLUMNS", "100")).expect(0).stdout;
     assert!(shown.contains("  last hour ▁▁▁▁▁") && shown.contains("8 requests") && shown.contains("2 failed (!)"), "{shown}");
     assert!(shown.lines().any(|line| line.trim().chars().all(|c| c == '!' || c == ' ') && line.contains('!')), "{shown}");
+}
+
+#[test]
+fn a_thaw_is_counted_and_the_page_thaws_nobody() {
+    let platform = crate::platform();
+    let source = platform.source("shop", &[("app.py", &plain("hello"))]);
+    platform.deploy(&source, &[]);
+    platform.get("shop", "/");
+    let frozen = |page: &Metrics| page.value("adaptable_app_instances", &[SHOP, ("state", "frozen")]) == Some(1.0);
+    wait_until("it is frozen", 10, || frozen(&scrape(&platform)));
+    let thaws = |page: &Metrics| page.value("adaptable_app_thaw_seconds_count", &[SHOP]).unwrap_or(0.0);
+    let (before, page) = (scrape(&platform), scrape(&platform));
+    assert!(frozen(&page), "looked at twice, and frozen still");
+    assert_eq!(Some(thaws(&before)), Some(thaws(&page)));
+    assert!(page.value("adaptable_app_memory_bytes", &[SHOP]) > Some(1e6), "it keeps its memory");
+    platform.get("shop", "/");
+    let page = scrape(&platform);
+    assert!(thaws(&page) > thaws(&before), "{page:?}");
+    assert!(page.value("adaptable_app_thaw_seconds_sum", &[SHOP]) > Some(0.0));
+    assert_eq!(page.value("adaptable_app_cold_start_seconds_count", &[SHOP]), None, "a thaw is no start");
 }
 
 #[test]
