@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use api::AccessLine;
+use api::{AccessLine, ErrorBody, ErrorCode, LogLine, Stream};
 use edge::{AccessLog, AccessRecord};
 use jiff::Timestamp;
+use model::AppName;
 
-use crate::linefile::LineFile;
+use crate::Control;
+use crate::error::{Result, internal};
+use crate::linefile::{Follower, LineFile};
 
 /// Requests that may wait for being written.
 const PLACES: usize = 16 * 1024;
@@ -52,13 +54,42 @@ pub fn access_log(detail: AccessDetail) -> (AccessLog, AccessWriter) {
     (log, AccessWriter { records, lost, detail })
 }
 
-impl AccessWriter {
-    /// Begins to write to `DATA/logs/access.log`. The thread ends when the edge has ended, after the last line.
-    pub fn start(self, data_dir: &Path) -> io::Result<JoinHandle<()>> {
-        let file = LineFile::open(&data_dir.join("logs").join("access.log"), KEPT / 2)?;
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || self.write_all(&file))
+impl Control {
+    /// Begins to write to `DATA/logs/access.log`. The thread ends when the edge has ended, after the last line. Once.
+    pub fn keep_access_log(&self, writer: AccessWriter) -> io::Result<JoinHandle<()>> {
+        let file = LineFile::open(&self.inner.config.data_dir.join("logs").join("access.log"), KEPT / 2)?;
+        let thread = {
+            let file = file.clone();
+            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.write_all(&file))?
+        };
+        let _once = self.inner.access_log.set(file);
+        Ok(thread)
     }
 
+    /// A reader of the access log from its oldest line on.
+    pub(crate) fn access_follower(&self) -> Result<Follower> {
+        let Some(file) = self.inner.access_log.get() else {
+            let error = ErrorBody::new(ErrorCode::Conflict, "the platform keeps no access log");
+            return Err(error.help("start it with --access-log on, or access-log = \"on\" in its config.toml"));
+        };
+        file.follow().map_err(|error| internal("read the access log", &error))
+    }
+}
+
+/// A line of the access log as one of its app's log; `None` where it is another's.
+pub(crate) fn log_line(app: &AppName, line: &[u8]) -> Option<LogLine> {
+    let line: AccessLine<'_> = serde_json::from_slice(line).ok()?;
+    if line.app.as_deref() != Some(app.as_str()) {
+        return None;
+    }
+    let AccessLine { method, path, status, duration_ms, bytes_out, client, agent, .. } = &line;
+    let (path, agent) = (path.as_deref().unwrap_or("*"), agent.as_deref().unwrap_or("-"));
+    let text = format!("{status} {method} {path} {duration_ms:.1} ms, {bytes_out} bytes to {client} ({agent})");
+    let instance = line.upstream.as_deref().unwrap_or_default().to_owned();
+    Some(LogLine { at: line.at, instance, stream: Stream::Platform, line: text })
+}
+
+impl AccessWriter {
     fn write_all(self, file: &LineFile) {
         let mut complained: Option<Instant> = None;
         let mut batch = Vec::new();
@@ -88,6 +119,7 @@ impl AccessWriter {
             }
             std::thread::sleep(PAUSE);
         }
+        file.close();
     }
 }
 

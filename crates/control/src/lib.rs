@@ -35,8 +35,8 @@ mod tokens;
 mod uploads;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use edge::{Activate, AppHandle, AppSettings, AppStatus, EdgeHandle, HostName};
@@ -47,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{from_store, internal};
+use crate::linefile::LineFile;
 use crate::machine::Machine;
 use crate::output::AppLog;
 use crate::registry::{Entry, Registry};
@@ -134,6 +135,8 @@ struct Inner {
     quiet: AtomicBool,
     serial: AtomicU64,
     builds: figures::Builds,
+    /// Set where one is kept.
+    access_log: OnceLock<LineFile>,
     started_at: i64,
 }
 
@@ -173,6 +176,7 @@ impl Control {
             quiet: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             builds: figures::Builds::default(),
+            access_log: OnceLock::new(),
             started_at: clock::now(),
         };
         let control = Self { inner: Arc::new(inner) };

@@ -152,7 +152,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
             () = forerunner.refused() => anyhow::bail!("the running platform goes on"),
         }
     }
-    let access_log = access_log.map(|writer| writer.start(data)).transpose().context("open the access log")?;
+    let access_log = access_log.map(|writer| control.keep_access_log(writer)).transpose().context("open the access log")?;
     let router = web::router(control.clone());
     let addresses = (bound.http_addr(), bound.https_addr());
     let edge = bound.run(authority, control.activate(), web::service(router.clone(), tokio::runtime::Handle::current()))?;

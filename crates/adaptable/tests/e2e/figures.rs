@@ -157,6 +157,8 @@ fn figures_are_for_those_who_may() {
     assert!(page.families().all(|family| family.starts_with("adaptable_app_")), "{page:?}");
     assert_eq!(with_token(&platform, "/api/v1/apps/other/metrics", &own).status, 404);
     assert_eq!(platform.request("GET", "", "/api/v1/apps/shop/metrics", &[], b"").expect("an answer").status, 401);
+    let unkept = platform.cli(&["logs", "shop", "--access"]).expect(1).stderr;
+    assert!(unkept.contains("keeps no access log") && unkept.contains("--access-log on"), "{unkept}");
     // Under an app's name it is the app that answers.
     assert_eq!(platform.get("shop", "/metrics").text(), "hello");
 }
@@ -203,6 +205,13 @@ fn the_access_log_has_a_line_for_every_request() {
     assert_eq!((&lines[3]["app"], &lines[3]["upstream"]), (&Value::Null, &Value::Null));
     assert_eq!((&lines[3]["status"], &lines[3]["host"]), (&421.into(), &"nobody.localhost".into()));
     assert_eq!(scrape(&platform).value("adaptable_access_log_lost_total", &[]), Some(0.0));
+    // Its owner reads it by the command line; of what is not the app's nothing is shown.
+    let logs = |arguments: &[&str]| platform.cli(&[&["logs", "shop", "--access"], arguments].concat());
+    let shown = logs(&[]).expect(0).stdout;
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(shown.contains(" shop-1-i1 200 POST /a%20b ") && shown.contains(" to 127.0.0.1 (probe/1 "), "{shown}");
+    let newest: Value = serde_json::from_str(&logs(&["-n", "1", "--json"]).expect(0).stdout).expect("one object");
+    assert!(newest["line"].as_str().is_some_and(|line| line.starts_with("503 GET / ")), "{newest}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).expect("the file").permissions());
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 

@@ -187,6 +187,9 @@ fn logs_are_lines_of_the_contract() {
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[1], serde_json::from_str::<Value>(second).expect("an object"));
+    server.expect("GET /api/v1/apps/shop/logs?access=true&lines=1", 200, second);
+    assert_eq!(server.run(&["logs", "shop", "--access", "-n", "1"]).code, 0);
+    assert_eq!(server.run(&["logs", "shop", "--access", "--deployment", "1"]).code, 2);
 }
 
 #[test]
