@@ -75,6 +75,8 @@ struct Seen {
     running: Vec<Reading>,
     /// Instances by state, as in `STATES`.
     states: [usize; 4],
+    in_flight: usize,
+    queued: usize,
 }
 
 impl Seen {
@@ -126,14 +128,18 @@ impl Control {
             .into_iter()
             .map(|entry| {
                 let running = entry.specs.meter.running();
-                let routed = entry.handle.upstreams();
+                // A part of the visitors may get another revision: what the edge has of the app is then in two parts.
+                let parts: Vec<_> = entry.parts().map(|(handle, _)| handle).collect();
+                let routed: Vec<_> = parts.iter().flat_map(|part| part.upstreams().to_vec()).collect();
                 let mut states = [0; 4];
                 for reading in &running {
                     let upstream = routed.iter().find(|upstream| upstream.id() == reading.container.as_str());
                     let state = state(reading.phase, upstream.map(|upstream| upstream.is_frozen()));
                     states[STATES.iter().position(|other| *other == state).unwrap_or(0)] += 1;
                 }
-                Seen { entry, running, states }
+                let in_flight = parts.iter().map(|part| part.in_flight()).sum();
+                let queued = parts.iter().map(|part| part.waiting()).sum();
+                Seen { entry, running, states, in_flight, queued }
             })
             .collect()
     }
@@ -207,9 +213,9 @@ fn apps(text: &mut Text, apps: &[Seen]) {
     let help = "Bytes of bodies that went to visitors.";
     each(text, apps, ("adaptable_app_sent_bytes_total", Counter, help), |seen| seen.counters().sent());
     let help = "Requests that are being answered, those that wait included.";
-    each(text, apps, ("adaptable_app_in_flight", Gauge, help), |seen| seen.entry.handle.in_flight());
+    each(text, apps, ("adaptable_app_in_flight", Gauge, help), |seen| seen.in_flight);
     let help = "Requests that wait for an instance.";
-    each(text, apps, ("adaptable_app_queued", Gauge, help), |seen| seen.entry.handle.waiting());
+    each(text, apps, ("adaptable_app_queued", Gauge, help), |seen| seen.queued);
     text.family("adaptable_app_instances", Gauge, "Instances that run, by state.");
     for seen in apps {
         for (state, count) in STATES.iter().zip(seen.states) {
