@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-order="adaptable web control edge source build engine image sandbox store api model"
+order="adaptable web control edge source build engine image sandbox store api model figures"
 # Neighbours in the list that must not know each other all the same.
 forbidden="edge:source edge:build edge:engine edge:image edge:sandbox edge:store edge:api edge:model
            source:build source:engine source:image source:sandbox source:store source:api

@@ -270,6 +270,9 @@ pub(crate) struct LogsArgs {
     /// The log of that deployment
     #[arg(long, value_name = "N")]
     pub deployment: Option<DeploymentNumber>,
+    /// The app's requests, where the platform keeps an access log
+    #[arg(long, conflicts_with = "deployment")]
+    pub access: bool,
     /// At most that many lines of the past
     #[arg(long, short = 'n', value_name = "N")]
     pub lines: Option<u32>,

@@ -14,7 +14,7 @@ use crate::explain::Failure;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 12] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("plain-http", "redirect"),
@@ -26,6 +26,7 @@ const KEYS: [(&str, &str); 11] = [
     ("freeze-after", "100ms"),
     ("memory-reserve", ""),
     ("user", "adaptable"),
+    ("access-log", "off"),
 ];
 
 /// The variables of the environment, as far as they matter here.
@@ -60,6 +61,19 @@ pub(crate) struct ServeConfig {
     pub user: String,
     /// What flags and variables said, by key: what a successor has to be told again.
     pub told: BTreeMap<String, String>,
+    /// What the access log holds.
+    pub access_log: AccessLog,
+}
+
+/// What the access log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    /// There is none.
+    Off,
+    /// Every request, without the query of its path.
+    On,
+    /// Every request, with the query.
+    Queries,
 }
 
 /// Settings that can't be used: every problem, each with the place it comes from.
@@ -147,6 +161,7 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "freeze-after" => &args.freeze_after,
         "memory-reserve" => &args.memory_reserve,
         "user" => &args.user,
+        "access-log" => &args.access_log,
         _ => unreachable!("every key has a flag"),
     }
     .clone()
@@ -257,6 +272,16 @@ fn check(
     if !is_user(text("user")) {
         say("user", "must be the name of a system user");
     }
+    let access_log = match text("access-log") {
+        "on" => AccessLog::On,
+        "queries" => AccessLog::Queries,
+        other => {
+            if other != "off" {
+                say("access-log", "must be off, on, or queries (on, with the queries of the paths)");
+            }
+            AccessLog::Off
+        }
+    };
     if text("stack-dir").is_empty() {
         say("stack-dir", "must be a directory");
     }
@@ -277,6 +302,7 @@ fn check(
         memory_reserve,
         user: text("user").to_owned(),
         told: values.iter().filter(|(_, value)| value.told).map(|(key, value)| ((*key).to_owned(), value.text.clone())).collect(),
+        access_log,
     })
 }
 
@@ -316,7 +342,7 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         std::fs::write(
             data.path().join("config.toml"),
-            "https = '1.1.1.1:1'\ndomain = 'file.example'\nidle_timeout = 60\nuser='x'\n",
+            "https = '1.1.1.1:1'\ndomain = 'file.example'\nidle_timeout = 60\nuser='x'\naccess-log = 'queries'\n",
         )
         .expect("write the file");
         let env = |name: &str| match name {
@@ -330,6 +356,7 @@ mod tests {
         assert_eq!(config.domain, "variable.example");
         assert_eq!(config.idle_timeout, Duration::from_mins(1));
         assert_eq!(config.user, "x");
+        assert_eq!(config.access_log, AccessLog::Queries);
         assert_eq!(config.http, SocketAddr::from(([0, 0, 0, 0], 8080)));
     }
 
@@ -351,12 +378,15 @@ mod tests {
     #[test]
     fn every_problem_is_named_with_its_line() {
         let data = tempfile::tempdir().expect("a directory");
-        std::fs::write(data.path().join("config.toml"), "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\n")
-            .expect("write the file");
+        std::fs::write(
+            data.path().join("config.toml"),
+            "# ports\nhttps = 'x'\n\nfrobnicate = 1\nhttp = [1]\naccess-log = 'yes'\n",
+        )
+        .expect("write the file");
         let args =
             ServeArgs { domain: Some("Not A Host".to_owned()), plain_http: Some("maybe".to_owned()), ..ServeArgs::default() };
         let ConfigError(problems) = resolve(&args, data.path().to_owned(), &nothing).expect_err("it is full of problems");
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 6, "{problems:#?}");
         let all = problems.join("\n");
         for part in [
             "config.toml line 2: https \"x\" must",
@@ -364,6 +394,7 @@ mod tests {
             "line 5: http must be a text",
             "--domain \"Not A Host\" must",
             "--plain-http \"maybe\" must be redirect, or serve",
+            "line 6: access-log \"yes\" must be off, on, or queries",
         ] {
             assert!(all.contains(part), "{part:?} in {all}");
         }

@@ -1,5 +1,6 @@
 //! Printing: one document or one table to standard output, everything else to standard error, colours only where somebody sees them.
 
+mod sparks;
 mod table;
 mod text;
 
@@ -9,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use api::{ErrorBody, ErrorDocument};
 use serde::Serialize;
 
+pub(crate) use sparks::Sparks;
 pub(crate) use table::Table;
 pub(crate) use text::{bytes, clean, clip, seconds};
 
@@ -128,6 +130,23 @@ impl Printer {
                 self.note(&format!("{} {}", self.err_style("  help:", CYAN), clean(line)));
             }
         }
+    }
+
+    /// How many columns standard output has: what `COLUMNS` says, or the terminal.
+    #[expect(clippy::unused_self, reason = "how output looks is the printer's to say")]
+    pub(crate) fn columns(self) -> usize {
+        let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let seen = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        said.or_else(seen).filter(|columns| *columns > 0).unwrap_or(80)
+    }
+
+    /// Whether the reader's locale shows more than ASCII.
+    #[expect(clippy::unused_self, reason = "how output looks is the printer's to say")]
+    pub(crate) fn unicode(self) -> bool {
+        // The first that is set decides (POSIX, environment variables).
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
     }
 
     /// Text for standard output in a style, where styles are shown.

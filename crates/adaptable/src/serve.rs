@@ -17,6 +17,7 @@ use anyhow::Context;
 use api::{ErrorBody, ErrorCode};
 use build::stack::{DEFAULT_RELEASES, Release, make};
 use build::{HostSettings, Stacks};
+use control::{AccessDetail, AccessWriter};
 use edge::{BoundEdge, Edge, EdgeConfig, HostName};
 use nix::unistd::User;
 use sandbox::{Launcher, LauncherConfig, LauncherEnd};
@@ -24,7 +25,7 @@ use sandbox::{Launcher, LauncherConfig, LauncherEnd};
 use self::directory::Lock;
 use self::handover::{Inheritance, Predecessor};
 use self::running::End;
-use crate::config::ServeConfig;
+use crate::config::{self, ServeConfig};
 
 /// What a platform has before it has threads.
 struct Ground {
@@ -34,6 +35,8 @@ struct Ground {
     stacks: Stacks,
     host: HostSettings,
     launcher: LauncherEnd,
+    /// The access log, where one is kept.
+    access_log: Option<AccessWriter>,
     /// What was in use at the platform that ran, and the way to it.
     inherited: Option<(Vec<control::InUse>, std::os::fd::OwnedFd)>,
 }
@@ -52,7 +55,7 @@ pub(crate) fn run(config: &ServeConfig, predecessor: Option<Predecessor>) -> Res
 
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ADAPTABLE_LOG")
-        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("info,access=off,libcontainer=error,libcgroups=error"));
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("info,libcontainer=error,libcgroups=error"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
 }
@@ -92,18 +95,18 @@ fn remove_names(data_dir: &Path) {
 /// What an ordinary start begins with.
 fn ground(config: &ServeConfig, user: &User) -> anyhow::Result<Ground> {
     let lock = directory::prepare(&config.data_dir, user)?;
-    let (domain, edge) = edge(config)?;
+    let (domain, edge, access_log) = edge(config)?;
     let bound = Edge::bind(edge)?;
     let (stacks, host) = stacks(&config.stack_dir)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw());
     let launcher = Launcher::start(launcher).context("start the launcher")?;
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, inherited: None })
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited: None })
 }
 
 /// What the platform that runs hands over, and a launcher beside its own.
 fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> anyhow::Result<Ground> {
     predecessor.check_user(user)?;
-    let (domain, edge) = edge(config)?;
+    let (domain, edge, access_log) = edge(config)?;
     // All that takes long comes before: from the moment it is asked, the other one refuses changes.
     let (stacks, host) = stacks(&config.stack_dir)?;
     let Inheritance { sockets, lock, in_use, socket } = predecessor.receive()?;
@@ -111,14 +114,26 @@ fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> an
     let bound = Edge::adopt(edge, sockets)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw()).beside();
     let launcher = Launcher::start(launcher).context("start the launcher")?;
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, inherited: Some((in_use, socket)) })
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited: Some((in_use, socket)) })
 }
 
-fn edge(config: &ServeConfig) -> anyhow::Result<(HostName, EdgeConfig)> {
+fn edge(config: &ServeConfig) -> anyhow::Result<(HostName, EdgeConfig, Option<AccessWriter>)> {
     let domain: HostName = config.domain.parse().context("read the platform's domain")?;
     let mut edge = EdgeConfig::new(config.http, config.https, platform_hosts(&domain));
     edge.plain = config.plain_http;
-    Ok((domain, edge))
+    let (access_log, writer) = access_log(config.access_log).unzip();
+    edge.access_log = access_log;
+    Ok((domain, edge, writer))
+}
+
+/// The two ends of the access log, where one is asked for.
+fn access_log(asked: config::AccessLog) -> Option<(edge::AccessLog, AccessWriter)> {
+    let detail = match asked {
+        config::AccessLog::Off => return None,
+        config::AccessLog::On => AccessDetail::Paths,
+        config::AccessLog::Queries => AccessDetail::Queries,
+    };
+    Some(control::access_log(detail))
 }
 
 /// The platform's domain, and the address at which a browser on this machine would look.

@@ -66,6 +66,22 @@ pub struct AppStatus {
     pub instances: Vec<InstanceStatus>,
     /// Its last deployments, the newest first.
     pub deployments: Vec<Deployment>,
+    /// Its last hour; none where an older platform does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_hour: Option<LastHour>,
+}
+
+/// The last hour of an app, minute by minute: the oldest first, and the last one is the minute that runs. Since the platform's
+/// start, where that was later.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastHour {
+    /// Requests that were answered, in 60 numbers.
+    pub requests: Vec<u64>,
+    /// Those of them that were answered with 5xx.
+    pub errors: Vec<u64>,
+    /// The longest of them, in seconds.
+    pub slowest: Vec<f64>,
 }
 
 /// How far an instance is.

@@ -4,6 +4,7 @@
 //! success has an [`ErrorDocument`] as its body. Lists that grow while they are read (`events`, `logs`) are NDJSON: one object a line,
 //! and an empty line now and then that only shows that the connection lives.
 
+pub mod access;
 pub mod apps;
 pub mod client;
 pub mod deployments;
@@ -12,8 +13,9 @@ pub mod logs;
 pub mod platform;
 pub mod tokens;
 
+pub use access::AccessLine;
 pub use apps::{
-    AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, RevisionSummary,
+    AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, LastHour, RevisionSummary,
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
 pub use client::{Client, ClientError};

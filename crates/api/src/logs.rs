@@ -56,6 +56,9 @@ pub struct LogQuery {
     /// The log of that deployment, in place of the instances'.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<u32>,
+    /// The app's requests, in place of the instances' output.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub access: bool,
     /// At most this many lines of the past, the newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<u32>,
@@ -70,6 +73,9 @@ impl LogQuery {
         }
         if self.follow {
             parts.push("follow=true".to_owned());
+        }
+        if self.access {
+            parts.push("access=true".to_owned());
         }
         parts.extend(self.deployment.map(|number| format!("deployment={number}")));
         parts.extend(self.lines.map(|lines| format!("lines={lines}")));
@@ -98,9 +104,14 @@ mod tests {
 
     #[test]
     fn a_query_is_encoded() {
-        let query =
-            LogQuery { since: Some("2026-01-01T00:00:00+01:00".to_owned()), follow: true, deployment: Some(3), lines: None };
-        assert_eq!(query.to_text(), "?since=2026-01-01T00:00:00%2B01:00&follow=true&deployment=3");
+        let query = LogQuery {
+            since: Some("2026-01-01T00:00:00+01:00".to_owned()),
+            follow: true,
+            deployment: Some(3),
+            access: true,
+            lines: None,
+        };
+        assert_eq!(query.to_text(), "?since=2026-01-01T00:00:00%2B01:00&follow=true&access=true&deployment=3");
         assert_eq!(LogQuery::default().to_text(), "");
     }
 }

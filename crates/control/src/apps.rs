@@ -1,6 +1,6 @@
 //! Use cases on apps: what is there, pause and resume, sleep, delete, revisions.
 
-use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, RevisionSummary, Split};
+use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, LastHour, RevisionSummary, Split};
 use model::{AppName, DeploymentState};
 use store::{App, Tx};
 use tokio::sync::oneshot;
@@ -44,7 +44,13 @@ impl Control {
                 instances.extend(answer.await.unwrap_or_default());
             }
         }
-        Ok(AppStatus { summary, split, instances, deployments })
+        let hour = entry.handle.counters().last_hour();
+        let last_hour = LastHour {
+            requests: hour.requests.map(u64::from).to_vec(),
+            errors: hour.errors.map(u64::from).to_vec(),
+            slowest: hour.slowest.map(|slowest| slowest.as_secs_f64()).to_vec(),
+        };
+        Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour) })
     }
 
     /// An app's revisions, the newest first.

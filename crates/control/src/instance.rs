@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time;
 
+use crate::meter::{Gauge, Meter, Phase};
 use crate::output::{AppLog, Tail};
 use crate::probe::Probe;
 use crate::spec::InUse;
@@ -126,6 +127,7 @@ pub(crate) struct Instance {
     /// Its last lines.
     pub(crate) tail: Tail,
     pumps: Vec<JoinHandle<()>>,
+    gauge: Gauge,
     _image: InUse,
 }
 
@@ -139,6 +141,7 @@ impl Instance {
         port: u16,
         spec: ContainerSpec,
         log: &AppLog,
+        meter: &Arc<Meter>,
         image: InUse,
     ) -> Result<Self, StartFailure> {
         let id = spec.id.to_string();
@@ -154,15 +157,9 @@ impl Instance {
             pumps.push(tokio::spawn(async move { log_err.pump(&id_err, Stream::Stderr, stderr, &tail_err).await }));
         }
         tracing::debug!(app = %app, instance = %id, %revision, "instance created");
-        Ok(Self {
-            id,
-            revision,
-            address: SocketAddr::new(container.address, port),
-            container: Arc::new(container),
-            tail,
-            pumps,
-            _image: image,
-        })
+        let container = Arc::new(container);
+        let gauge = meter.follow(&container);
+        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container, tail, pumps, gauge, _image: image })
     }
 
     /// Waits until the instance accepts a connection on its port, and answers what the settings ask for.
@@ -195,6 +192,7 @@ impl Instance {
                 }
                 connected = time::timeout(Duration::from_secs(1), TcpStream::connect(self.address)) => {
                     if let Ok(Ok(_stream)) = connected {
+                        self.gauge.reached(Phase::Accepting);
                         return Ok(());
                     }
                 }
@@ -258,6 +256,11 @@ impl Instance {
                 return;
             }
         }
+    }
+
+    /// It was given to the edge.
+    pub(crate) fn routed(&self) {
+        self.gauge.reached(Phase::Routed);
     }
 
     /// SIGTERM, ten seconds, SIGKILL; returns once it is gone and its last lines are kept.

@@ -3,6 +3,7 @@
 //! The store says what should be; this crate makes it so through the engine and the edge, and tells what is. It knows no HTTP and
 //! not which engine it drives. A [`Control`] is the platform's inside: `web` calls it, `serve` makes it.
 
+mod access_log;
 mod apps;
 mod backoff;
 mod clock;
@@ -11,12 +12,14 @@ mod deploy;
 mod doctor;
 mod documents;
 mod error;
+mod figures;
 mod garbage;
 mod handover;
 mod instance;
 mod linefile;
 mod logs;
 mod machine;
+mod meter;
 mod output;
 mod pipeline;
 mod probe;
@@ -32,8 +35,8 @@ mod tokens;
 mod uploads;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use edge::{Activate, AppHandle, AppSettings, AppStatus, EdgeHandle, HostName};
@@ -44,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{from_store, internal};
+use crate::linefile::LineFile;
 use crate::machine::Machine;
 use crate::output::AppLog;
 use crate::registry::{Entry, Registry};
@@ -51,7 +55,9 @@ use crate::runtime::{Command, Live, Runtime, RuntimeParts};
 use crate::spec::Specs;
 use crate::uploads::Uploads;
 
+pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use error::Result;
+pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
 pub use logs::Lines;
 pub use machine::Sharing;
@@ -128,6 +134,9 @@ struct Inner {
     /// Whether changes are refused, because the platform is being handed over.
     quiet: AtomicBool,
     serial: AtomicU64,
+    builds: figures::Builds,
+    /// Set where one is kept.
+    access_log: OnceLock<LineFile>,
     started_at: i64,
 }
 
@@ -166,6 +175,8 @@ impl Control {
             changes: TaskTracker::new(),
             quiet: AtomicBool::new(false),
             serial: AtomicU64::new(1),
+            builds: figures::Builds::default(),
+            access_log: OnceLock::new(),
             started_at: clock::now(),
         };
         let control = Self { inner: Arc::new(inner) };
@@ -237,6 +248,7 @@ impl Control {
             https_port: config.urls.https_port,
             idle_default: config.idle_timeout,
             counter: AtomicU64::new(0),
+            meter: Arc::default(),
             images: std::sync::Mutex::default(),
         });
         let directory = config.data_dir.join("logs").join(app.name.as_str());

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{AppName, DeploymentNumber};
 
 use crate::Control;
+use crate::access_log::log_line;
 use crate::error::{Result, deployment_not_found, internal};
 use crate::linefile::Follower;
 use crate::progress::events_path;
@@ -33,6 +34,10 @@ impl Control {
             return Ok(self.select(follower, query, since, event_line));
         }
         let entry = self.entry(name)?;
+        if query.access {
+            let app = name.clone();
+            return Ok(self.select(self.access_follower()?, query, since, move |line| log_line(&app, line)));
+        }
         let follower = entry.log.follow().map_err(|error| internal("read the app's log", &error))?;
         Ok(self.select(follower, query, since, |line| serde_json::from_slice(line).ok()))
     }

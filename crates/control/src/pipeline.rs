@@ -3,6 +3,7 @@
 //! Nothing that serves is touched before the last step. Every failure says its code, one line, and what to do.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::{ErrorBody, ErrorCode};
 use build::explain;
@@ -80,7 +81,10 @@ async fn candidate(
     let mut _pin = None;
     let spec = match request {
         Request::Source { upload, commit } => {
-            let built = construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await?;
+            let began = Instant::now();
+            let built = construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await;
+            control.inner.builds.ended(began.elapsed(), built.as_ref().err());
+            let built = built?;
             _pin = Some(built.1);
             built.0
         }
@@ -227,7 +231,7 @@ async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Re
     let _place =
         control.inner.machine.admit(engine, spec.limits.memory_bytes.min(START_NEED)).await.map_err(StartFailure::NoRoom)?;
     let image = entry.specs.in_use(&live.spec.image);
-    Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, image).await
+    Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, &entry.specs.meter, image).await
 }
 
 /// What else the app's load needs at once, now that the revision has shown that it works. An instance less is no reason to fail.

@@ -10,6 +10,7 @@ use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Profile, Upper};
 use model::environment::{self, Facts};
 use model::{AppName, RevisionNumber, RevisionSpec};
 
+use crate::meter::Meter;
 use crate::probe::Probe;
 use crate::runtime::{Live, port_of};
 
@@ -43,6 +44,8 @@ pub(crate) struct Specs {
     pub(crate) idle_default: Duration,
     /// Makes ids of instances unique in the life of this platform.
     pub(crate) counter: AtomicU64,
+    /// What its instances use.
+    pub(crate) meter: Arc<Meter>,
     /// The images that instances were started from since the platform's start, and how many run.
     pub(crate) images: Mutex<BTreeMap<String, usize>>,
 }

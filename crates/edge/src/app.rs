@@ -1,6 +1,7 @@
 //! An app as the edge sees it: its instances, its limits, its waiting room and its figures.
 
 pub(crate) mod counters;
+pub(crate) mod hour;
 pub(crate) mod settings;
 mod waiting;
 
@@ -270,7 +271,9 @@ impl AppHandle {
             return Err(denied);
         }
         let settings = self.settings();
+        let began = Instant::now();
         let Some(ticket) = self.waiting.enter(settings.queue_limit) else {
+            self.counters.denied(&Denied::QueueFull);
             return Err(Denied::QueueFull);
         };
         self.counters.count_wait();
@@ -284,11 +287,18 @@ impl AppHandle {
         }
         let full = !self.upstreams.load().is_empty();
         let patience = if full { settings.queue_timeout } else { settings.start_timeout };
-        match tokio::time::timeout(patience, ticket.settled()).await {
+        let settled = match tokio::time::timeout(patience, ticket.settled()).await {
             Ok(settled) => settled,
             Err(_) if self.upstreams.load().is_empty() => Err(Denied::StartTimeout),
             Err(_) => Err(Denied::QueueTimeout),
+        };
+        match &settled {
+            // What this visitor waited, where the wait was for a start and not for room.
+            Ok(_) if !full => self.counters.cold_started(began.elapsed()),
+            Ok(_) => {}
+            Err(denied) => self.counters.denied(denied),
         }
+        settled
     }
 
     /// Counts a request of this app from its arrival until its answer has ended.

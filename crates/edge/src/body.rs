@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct EdgeBody {
     patience: Patience,
     /// Told when the body is given up before its end.
     signs: Option<Arc<Signs>>,
+    /// Counts the bytes that come.
+    meter: Option<Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl EdgeBody {
     /// A body that is in memory already.
     pub fn from_bytes(bytes: Bytes) -> Self {
         let source = Source::Ready((!bytes.is_empty()).then_some(bytes));
-        Self { source, patience: Patience::new(Duration::MAX), signs: None }
+        Self { source, patience: Patience::new(Duration::MAX), signs: None, meter: None }
     }
 
     /// No body.
@@ -56,12 +59,18 @@ impl EdgeBody {
     }
 
     pub(crate) fn from_visitor(body: Incoming, idle: Duration, signs: Arc<Signs>) -> Self {
-        Self { source: Source::Visitor(body), patience: Patience::new(idle), signs: Some(signs) }
+        Self { source: Source::Visitor(body), patience: Patience::new(idle), signs: Some(signs), meter: None }
     }
 
     /// It may stand still for this long from now on.
     pub(crate) fn be_patient(&mut self, idle: Duration) {
         self.patience = Patience::new(idle);
+    }
+
+    /// Counts its bytes here as they come.
+    pub(crate) fn metered(mut self, meter: Option<Arc<AtomicU64>>) -> Self {
+        self.meter = meter;
+        self
     }
 }
 
@@ -83,7 +92,13 @@ impl Body for EdgeBody {
         let this = &mut *self;
         match &mut this.source {
             Source::Ready(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Visitor(body) => this.patience.poll_frame(body, cx),
+            Source::Visitor(body) => {
+                let polled = this.patience.poll_frame(body, cx);
+                if let (Poll::Ready(Some(Ok(frame))), Some(meter)) = (&polled, &this.meter) {
+                    meter.fetch_add(frame.data_ref().map_or(0, |data| data.len() as u64), Ordering::Relaxed);
+                }
+                polled
+            }
         }
     }
 

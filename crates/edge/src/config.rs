@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::HostName;
+use crate::{AccessLog, HostName};
 
 /// Where the edge listens and how much it takes.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct EdgeConfig {
     pub threads: usize,
     /// Limits that protect the process.
     pub limits: Limits,
+    /// Who is told of every request, if anybody.
+    pub access_log: Option<AccessLog>,
 }
 
 impl EdgeConfig {
@@ -35,6 +37,7 @@ impl EdgeConfig {
             platform_hosts,
             threads: 0,
             limits: Limits::default(),
+            access_log: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the edge asks for an instance through [`Activate`]. Binding ([`Edge::bind`]) is apart from running ([`BoundEdge::run`]),
 //! so that a port that is taken fails the start at once, and so that ports may be bound before a process gives up its rights.
 
+mod access;
 mod app;
 mod authority;
 mod body;
@@ -18,7 +19,9 @@ mod server;
 mod tls;
 mod upstream;
 
+pub use access::{AccessLog, AccessRecord};
 pub use app::counters::{AppCounters, StatusClass};
+pub use app::hour::LastHour;
 pub use app::settings::{AppSettings, AppStatus, Failure, FailureKind};
 pub use app::{Activate, AppHandle};
 pub use authority::{Authority, AuthorityError};

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::platform::PlatformService;
 use crate::server::{self, Edge, EdgeHandle};
-use crate::{Activate, Authority, AuthorityError, EdgeConfig};
+use crate::{AccessLog, Activate, Authority, AuthorityError, EdgeConfig};
 
 /// Connections that the kernel holds for a thread until it takes them.
 const BACKLOG: i32 = 4096;
@@ -95,8 +95,9 @@ impl Edge {
         let threads = threads(&config);
         let (http, http_sockets) = bind_all("HTTP", config.http, threads)?;
         let (https, https_sockets) = bind_all("HTTPS", config.https, threads)?;
+        let handle = EdgeHandle::new(config.access_log.as_ref().map(AccessLog::lost));
         let sockets = Sockets { http: http_sockets, https: https_sockets };
-        Ok(BoundEdge { config, sockets, http, https, handle: EdgeHandle::new() })
+        Ok(BoundEdge { config, sockets, http, https, handle })
     }
 
     /// Goes on with the sockets of an edge in another process, which stays responsible for what it has accepted. Where an address
@@ -105,8 +106,9 @@ impl Edge {
         let threads = threads(&config);
         let (http, http_sockets) = adopt_all("HTTP", config.http, sockets.http, threads)?;
         let (https, https_sockets) = adopt_all("HTTPS", config.https, sockets.https, threads)?;
+        let handle = EdgeHandle::new(config.access_log.as_ref().map(AccessLog::lost));
         let sockets = Sockets { http: http_sockets, https: https_sockets };
-        Ok(BoundEdge { config, sockets, http, https, handle: EdgeHandle::new() })
+        Ok(BoundEdge { config, sockets, http, https, handle })
     }
 }
 

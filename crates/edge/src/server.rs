@@ -20,7 +20,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -31,17 +31,19 @@ use self::clients::Clients;
 use self::ending::{EdgeThread, Ending};
 use crate::listen::Sockets;
 use crate::tls::{self, Certificates};
-use crate::{Activate, Authority, EdgeConfig, EdgeError, Limits, Plain, PlatformService, Routes};
+use crate::{AccessLog, Activate, Authority, EdgeConfig, EdgeError, Limits, Plain, PlatformService, Routes};
 
 /// Changes the table of routes of an edge; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct EdgeHandle {
     routes: Arc<ArcSwap<Routes>>,
+    connections: Arc<AtomicUsize>,
+    access_log_lost: Option<Arc<AtomicU64>>,
 }
 
 impl EdgeHandle {
-    pub(crate) fn new() -> Self {
-        Self { routes: Arc::default() }
+    pub(crate) fn new(access_log_lost: Option<Arc<AtomicU64>>) -> Self {
+        Self { routes: Arc::default(), connections: Arc::default(), access_log_lost }
     }
 
     /// Puts another table in the place of the present one, for requests from now on.
@@ -52,6 +54,16 @@ impl EdgeHandle {
     /// The present table.
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.load_full()
+    }
+
+    /// How many connections visitors have open.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Lines that the access log has not taken; `None` where there is no such log.
+    pub fn access_log_lost(&self) -> Option<u64> {
+        self.access_log_lost.as_ref().map(|lost| lost.load(Ordering::Relaxed))
     }
 }
 
@@ -80,7 +92,8 @@ struct Shared {
     plain: Plain,
     /// The port that a redirect to HTTPS names.
     https_port: u16,
-    connections: AtomicUsize,
+    connections: Arc<AtomicUsize>,
+    access_log: Option<AccessLog>,
     clients: Clients,
 }
 
@@ -106,7 +119,8 @@ pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
         platform,
         tls: TlsAcceptor::from(tls::server_config(Arc::new(certificates))?),
         https_port: config.public_https_port.unwrap_or(https.port()),
-        connections: AtomicUsize::new(0),
+        connections: Arc::clone(&handle.connections),
+        access_log: config.access_log,
         clients: Clients::default(),
     });
     let (stop, stopped) = watch::channel(None);

@@ -236,6 +236,9 @@ async fn usage_is_told(it: Subject) {
     assert!(usage.memory_bytes > 0 && usage.memory_bytes < 128 << 20, "{usage:?}");
     assert!(usage.cpu_seconds >= 0.0, "{usage:?}");
     it.engine.stop(&container.id, Duration::ZERO).await.expect("stopped");
+    let exit = container.exited().await;
+    assert!(Duration::from_micros(exit.cpu_micros + 1).as_secs_f64() >= usage.cpu_seconds, "{exit:?} after {usage:?}");
+    assert!(exit.cpu_micros > 0, "{exit:?}");
 }
 
 async fn what_is_not_there_is_missing(it: Subject) {

@@ -124,7 +124,7 @@ impl Container {
     }
 }
 
-const GONE: Exit = Exit { code: None, signal: None, oom_killed: false };
+const GONE: Exit = Exit { code: None, signal: None, oom_killed: false, cpu_micros: 0 };
 
 /// Runs containers, and keeps the layers they are made of.
 #[async_trait]
@@ -173,6 +173,11 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Every layer that is there, whole.
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError>;
+
+    /// The process that does its work beside the platform's own, where there is one on this machine: its use is the platform's.
+    fn helper(&self) -> Option<u32> {
+        None
+    }
 
     /// What it finds of itself, for `doctor`.
     async fn check(&self) -> Vec<Finding>;

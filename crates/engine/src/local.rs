@@ -39,6 +39,7 @@ pub struct LocalEngine {
 
 struct Inner {
     socket: AsyncFd<OwnedFd>,
+    launcher: u32,
     number: AtomicU64,
     state: Mutex<State>,
 }
@@ -67,7 +68,7 @@ impl LocalEngine {
             reason = "an OwnedFd stays the same descriptor as long as it lives, which is all that the successor asks for"
         )]
         let socket = AsyncFd::with_interest(launcher.socket, Interest::READABLE | Interest::WRITABLE)?;
-        let inner = Inner { socket, number: AtomicU64::new(1), state: Mutex::new(State::default()) };
+        let inner = Inner { socket, launcher: launcher.pid, number: AtomicU64::new(1), state: Mutex::new(State::default()) };
         let engine = Self { inner: Arc::new(inner) };
         let (gone, ended) = oneshot::channel::<()>();
         let reader = Arc::clone(&engine.inner);
@@ -324,6 +325,10 @@ impl Engine for LocalEngine {
             Reply::Layers(layers) => Ok(layers),
             reply => Err(unexpected(reply)),
         }
+    }
+
+    fn helper(&self) -> Option<u32> {
+        Some(self.inner.launcher)
     }
 
     async fn check(&self) -> Vec<Finding> {

@@ -275,23 +275,21 @@ impl Group {
 
     /// What it uses now.
     pub(crate) fn usage(&self) -> Usage {
-        let number = |path: Option<PathBuf>| path.and_then(|path| fs::read_to_string(path).ok())?.trim().parse::<u64>().ok();
-        let field = |path: Option<PathBuf>, name: &str| {
-            let text = fs::read_to_string(path?).ok()?;
-            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        let (memory, droppable) = if self.cgroups.pure() {
+            (number(self.v2("memory.current")), field(self.v2("memory.stat"), "inactive_file "))
+        } else {
+            (number(self.v1("memory", "memory.usage_in_bytes")), field(self.v1("memory", "memory.stat"), "total_inactive_file "))
         };
-        #[expect(clippy::cast_precision_loss, reason = "shown to people; 2^53 nanoseconds are 104 days")]
-        let seconds = |count: u64, per_second: f64| count as f64 / per_second;
+        let memory_bytes = memory.unwrap_or(0).saturating_sub(droppable.unwrap_or(0));
+        Usage { memory_bytes, cpu_seconds: Duration::from_micros(self.cpu_micros()).as_secs_f64() }
+    }
+
+    /// The processor time that its processes have used, in microseconds.
+    pub(crate) fn cpu_micros(&self) -> u64 {
         if self.cgroups.pure() {
-            let memory = number(self.v2("memory.current")).unwrap_or(0);
-            let droppable = field(self.v2("memory.stat"), "inactive_file ").unwrap_or(0);
-            let cpu = field(self.v2("cpu.stat"), "usage_usec ").unwrap_or(0);
-            return Usage { memory_bytes: memory.saturating_sub(droppable), cpu_seconds: seconds(cpu, 1e6) };
+            return field(self.v2("cpu.stat"), "usage_usec ").unwrap_or(0);
         }
-        let memory = number(self.v1("memory", "memory.usage_in_bytes")).unwrap_or(0);
-        let droppable = field(self.v1("memory", "memory.stat"), "total_inactive_file ").unwrap_or(0);
-        let cpu = number(self.v1("cpuacct", "cpuacct.usage")).unwrap_or(0);
-        Usage { memory_bytes: memory.saturating_sub(droppable), cpu_seconds: seconds(cpu, 1e9) }
+        number(self.v1("cpuacct", "cpuacct.usage")).unwrap_or(0) / 1000
     }
 
     /// Whether the kernel has killed one of its processes for want of memory.
@@ -308,4 +306,15 @@ impl Group {
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         })
     }
+}
+
+/// A file that holds a number alone.
+fn number(path: Option<PathBuf>) -> Option<u64> {
+    fs::read_to_string(path?).ok()?.trim().parse().ok()
+}
+
+/// The number behind a name, in a file of such lines.
+fn field(path: Option<PathBuf>, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }

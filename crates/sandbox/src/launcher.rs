@@ -92,6 +92,8 @@ fn resolvers(resolv_conf: &str) -> Vec<Ipv4Addr> {
 pub struct LauncherEnd {
     /// Packets of [`crate::channel`].
     pub socket: OwnedFd,
+    /// The launcher's process, as the platform sees it.
+    pub pid: u32,
 }
 
 /// The launcher.
@@ -123,7 +125,7 @@ impl Launcher {
                     }
                 })
             }
-            _pid => Ok(LauncherEnd { socket: ours }),
+            pid => Ok(LauncherEnd { socket: ours, pid: u32::try_from(pid).map_err(io::Error::other)? }),
         }
     }
 }

@@ -246,6 +246,8 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// Whether the kernel killed one of its processes for want of memory.
     pub oom_killed: bool,
+    /// The processor time that all its processes used, in microseconds; zero where nobody knows.
+    pub cpu_micros: u64,
 }
 
 /// What a container uses now.

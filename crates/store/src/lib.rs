@@ -11,7 +11,9 @@ mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use figures::Histogram;
 use rusqlite::Connection;
 
 pub use apps::{App, AppId, Split};
@@ -75,7 +77,32 @@ pub struct Store {
 struct Inner {
     connection: Mutex<Connection>,
     sealer: Sealer,
+    latency: Latency,
 }
+
+/// How long the store took, the wait for those before included.
+#[derive(Debug)]
+pub struct Latency {
+    /// Work that changes nothing.
+    pub reads: Histogram<11>,
+    /// Transactions, until they are on disk.
+    pub writes: Histogram<11>,
+}
+
+/// From 50 µs to 5 s.
+const BOUNDS: [Duration; 11] = [
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,10 +117,16 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", "on")?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         migrate(&mut connection)?;
-        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), sealer }) })
+        let latency = Latency { reads: Histogram::new(&BOUNDS), writes: Histogram::new(&BOUNDS) };
+        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), sealer, latency }) })
+    }
+
+    /// How long its work took so far.
+    pub fn latency(&self) -> &Latency {
+        &self.inner.latency
     }
 
     /// Runs `work` on a thread that may block, in one transaction: all of it is on disk afterwards, or none.
@@ -108,6 +141,7 @@ impl Store {
 
     /// The same on the calling thread, for start-up.
     pub fn write_now<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _timed = Timed { began: Instant::now(), histogram: &self.inner.latency.writes };
         // A panic under the lock left no half transaction behind: SQLite rolls it back, so the connection is good.
         let mut connection = self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -128,8 +162,21 @@ impl Store {
 
     /// The same on the calling thread, for start-up.
     pub fn read_now<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _timed = Timed { began: Instant::now(), histogram: &self.inner.latency.reads };
         let connection = self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
         work(&Tx { db: &connection, sealer: &self.inner.sealer })
+    }
+}
+
+/// Counts the time until it is dropped, also where the work failed.
+struct Timed<'a> {
+    began: Instant,
+    histogram: &'a Histogram<11>,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.histogram.observe(self.began.elapsed());
     }
 }
 

@@ -4,9 +4,11 @@
 //! process, mount, control group, firewall table or network device that it left behind fails the test.
 
 mod http;
+mod metrics;
 mod platform;
 mod world;
 
 pub use http::{Answer, Connection, exchange};
+pub use metrics::Metrics;
 pub use platform::{Options, Output, Platform, wait_until};
 pub use world::{leftovers, tags};

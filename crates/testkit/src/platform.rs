@@ -323,10 +323,15 @@ impl Platform {
 
     /// A request to the API through the platform's socket.
     pub fn api(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
+        self.socket(method, &format!("/api/v1{path}"), body)
+    }
+
+    /// A request through the platform's socket.
+    pub fn socket(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
         let stream = UnixStream::connect(self.data.join("adaptable.sock"))?;
         stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
-        exchange(stream, method, "localhost", &format!("/api/v1{path}"), &headers, body)
+        exchange(stream, method, "localhost", path, &headers, body)
     }
 
     /// The data directory.

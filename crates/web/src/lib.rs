@@ -9,6 +9,7 @@ mod answer;
 mod apps;
 mod changes;
 mod deployments;
+mod figures;
 mod git;
 mod platform;
 mod socket;
@@ -43,6 +44,7 @@ pub fn router(control: Control) -> Router {
         .route("/apps/{app}/deployments/{number}/events", get(deployments::events))
         .route("/apps/{app}/deployments/{number}/cancel", post(deployments::cancel))
         .route("/apps/{app}/logs", get(apps::logs))
+        .route("/apps/{app}/metrics", get(figures::app))
         .route("/apps/{app}/env", get(apps::variables).patch(apps::set_variables))
         .route("/apps/{app}/settings", get(apps::settings).put(apps::put_settings))
         .route("/apps/{app}/scale", patch(apps::scale))
@@ -53,6 +55,7 @@ pub fn router(control: Control) -> Router {
     Router::new()
         .nest(api::PREFIX, api)
         .route("/", get(platform::front))
+        .route("/metrics", get(figures::all))
         .route("/git/{*path}", get(git::serve).post(git::serve).layer(DefaultBodyLimit::disable()))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)

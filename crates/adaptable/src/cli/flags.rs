@@ -129,6 +129,13 @@ pub(crate) struct ServeArgs {
         help = "The system user that the platform runs as once it holds what needs root [env: ADAPTABLE_USER] [default: adaptable]"
     )]
     pub user: Option<String>,
+    #[arg(
+        long,
+        value_name = "WHAT",
+        help_heading = "Platform",
+        help = "Keep a line of every request in DATA/logs/access.log: off, on, or queries (with those of the paths, which may hold secrets) [env: ADAPTABLE_ACCESS_LOG] [default: off]"
+    )]
+    pub access_log: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]
     pub detached: bool,

@@ -24,6 +24,7 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<(), Failur
         since: args.since.map(Since::to_query),
         follow: args.follow,
         deployment: args.deployment.map(|number| number.0),
+        access: args.access,
         lines: args.lines,
     };
     let mut seen = Seen::default();

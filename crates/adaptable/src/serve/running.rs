@@ -29,6 +29,8 @@ const HANDED_OVER_DRAIN: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a successor waits for the apps that are in use.
 const PREPARE: Duration = Duration::from_secs(30);
+/// How long the access log may take for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// The most that is kept of one app's log.
 const LOG_BYTES: u64 = 32 * 1024 * 1024;
 /// Free disk space below which nothing is deployed.
@@ -50,6 +52,7 @@ struct Running {
     lock: Lock,
     desk: Desk,
     forerunner: Option<Forerunner>,
+    access_log: Option<std::thread::JoinHandle<()>>,
     /// Ends the platform's socket.
     stop: CancellationToken,
     socket: tokio::task::JoinHandle<()>,
@@ -103,7 +106,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
 
 /// Puts the parts together. Where the platform takes over, it serves when this returns, and the other one ends.
 async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Future<Output = ()> + use<>, Running)> {
-    let Ground { domain, lock, bound, stacks, host, launcher, inherited } = ground;
+    let Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited } = ground;
     let (in_use, forerunner) = match inherited {
         Some((in_use, socket)) => (in_use, Some(Forerunner::attend(socket).context("listen to the running platform")?)),
         None => (Vec::new(), None),
@@ -149,6 +152,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
             () = forerunner.refused() => anyhow::bail!("the running platform goes on"),
         }
     }
+    let access_log = access_log.map(|writer| control.keep_access_log(writer)).transpose().context("open the access log")?;
     let router = web::router(control.clone());
     let addresses = (bound.http_addr(), bound.https_addr());
     let edge = bound.run(authority, control.activate(), web::service(router.clone(), tokio::runtime::Handle::current()))?;
@@ -161,7 +165,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     let stop = CancellationToken::new();
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
     tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
-    Ok((launcher_gone, Running { edge, control, engine, lock, desk, forerunner, stop, socket }))
+    Ok((launcher_gone, Running { edge, control, engine, lock, desk, forerunner, access_log, stop, socket }))
 }
 
 /// Gives the sockets their names, in the place of those of a platform that ends.
@@ -208,6 +212,10 @@ impl Running {
                     () = hurried_later(&mut successor, hurried) => {}
                 }
             }
+        }
+        // The edge has ended, so the last line has come; a disk that takes nothing does not hold up the end.
+        if let Some(writer) = self.access_log {
+            let _late = tokio::time::timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.join())).await;
         }
         self.control.stop().await;
         self.stop.cancel();

@@ -6,6 +6,7 @@ mod broken;
 mod commands;
 mod crash;
 mod deploying;
+mod figures;
 mod first;
 mod freezing;
 mod handover;

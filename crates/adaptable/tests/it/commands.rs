@@ -45,6 +45,33 @@ fn apps_and_status_have_the_fields_of_the_contract() {
     server.expect("GET /api/v1/apps/shop", 200, status.to_string());
     let ran = server.run(&["status", "shop"]);
     assert!(ran.stdout.contains("30.0 MB") && ran.stdout.contains("ready"), "{ran:?}");
+    assert!(!ran.stdout.contains("last hour"), "an older platform does not tell: {ran:?}");
+}
+
+#[test]
+fn the_last_hour_is_a_line_of_bars() {
+    let mut status: Value = serde_json::from_str(SUMMARY).expect("a document");
+    (status["instances"], status["deployments"]) = (json!([]), json!([]));
+    let (mut requests, mut errors, mut slowest) = ([0; 60], [0; 60], [0.0; 60]);
+    (requests[0], requests[30], requests[59], errors[30], slowest[30]) = (7, 14, 1, 2, 1.25);
+    status["last_hour"] = json!({"requests": requests.to_vec(), "errors": errors.to_vec(), "slowest": slowest.to_vec()});
+    let server = Server::start();
+    server.expect("GET /api/v1/apps/shop", 200, status.to_string());
+    assert_eq!(server.run(&["status", "shop", "--json"]).document(), status);
+    let shown = |locale: &str, columns: &str| {
+        server.expect("GET /api/v1/apps/shop", 200, status.to_string());
+        let ran = server.run_with(&["status", "shop"], &[("LC_ALL", locale), ("COLUMNS", columns)]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout.lines().skip_while(|line| !line.contains("last hour")).take(3).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let words = "            22 requests, at most 14 a minute; 2 failed (!); the slowest took 1.25 s";
+    let line = format!("  last hour ▅{}█{}▂", "▁".repeat(29), "▁".repeat(28));
+    assert_eq!(shown("C.UTF-8", "80"), [line, format!("{}!", " ".repeat(42)), words.to_owned()]);
+    let line = format!("  last hour ={}#{}.", "_".repeat(14), "_".repeat(13));
+    assert_eq!(shown("C", "50"), [line, format!("{}!", " ".repeat(27)), words.to_owned()]);
+    status["last_hour"] = json!({"requests": vec![0; 60], "errors": vec![0; 60], "slowest": vec![0; 60]});
+    server.expect("GET /api/v1/apps/shop", 200, status.to_string());
+    assert!(server.run(&["status", "shop"]).stdout.contains("  last hour no request\n"));
 }
 
 #[test]
@@ -160,6 +187,9 @@ fn logs_are_lines_of_the_contract() {
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[1], serde_json::from_str::<Value>(second).expect("an object"));
+    server.expect("GET /api/v1/apps/shop/logs?access=true&lines=1", 200, second);
+    assert_eq!(server.run(&["logs", "shop", "--access", "-n", "1"]).code, 0);
+    assert_eq!(server.run(&["logs", "shop", "--access", "--deployment", "1"]).code, 2);
 }
 
 #[test]

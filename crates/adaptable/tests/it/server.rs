@@ -153,7 +153,12 @@ impl Server {
 
     /// Runs the binary against this server, and checks that the whole script was used.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let ran = run(self.data.path(), arguments);
+        self.run_with(arguments, &[])
+    }
+
+    /// The same, with more variables.
+    pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let ran = run_with(self.data.path(), arguments, variables);
         let left = self.state.script.lock().expect("no panic").len();
         assert_eq!(left, 0, "answers that nobody asked for; {ran:?}; seen: {:?}", self.seen());
         ran
@@ -268,12 +273,16 @@ pub(crate) fn command(data: &Path) -> Command {
 
 /// Runs the binary to its end with that data directory.
 pub(crate) fn run(data: &Path, arguments: &[&str]) -> Ran {
+    run_with(data, arguments, &[])
+}
+
+fn run_with(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let data_dir = data.to_str().expect("a plain path");
     let mut command = command(data);
     if !arguments.contains(&"--url") {
         command.args(["--data-dir", data_dir]);
     }
-    ended(&command.args(arguments).output().expect("run the binary"))
+    ended(&command.args(arguments).envs(variables.iter().copied()).output().expect("run the binary"))
 }
 
 pub(crate) fn ended(output: &Output) -> Ran {

@@ -67,12 +67,12 @@ impl Runtime {
             (Arc::clone(&self.engine), self.log.clone(), self.app.clone(), Arc::clone(&self.machine));
         let need = self.need(spec.limits.memory_bytes);
         let (image, probe, number) = (self.specs.in_use(&live.spec.image), self.specs.probe(&live.spec), live.number);
-        let mailbox = self.mailbox.clone();
+        let (mailbox, meter) = (self.mailbox.clone(), Arc::clone(&self.specs.meter));
         tokio::spawn(async move {
             let id = spec.id.to_string();
             let start = async {
                 let _place = machine.admit(&engine, need).await.map_err(|why| (StartFailure::NoRoom(why), None))?;
-                let created = Instance::create(&engine, &app, number, port, spec, &log, image).await;
+                let created = Instance::create(&engine, &app, number, port, spec, &log, &meter, image).await;
                 let instance = created.map_err(|failure| (failure, None))?;
                 match instance.ready(&engine, &probe).await {
                     Ok(()) => Ok(instance),
@@ -146,6 +146,7 @@ impl Runtime {
                 let _ended = mailbox.send(Command::Exited(id, exit));
             });
             let drain = self.live.as_ref().map_or(Duration::ZERO, |live| live.spec.serving.drain_timeout());
+            instance.routed();
             self.running.push(Running { instance, upstream: Arc::clone(&upstream), draining: false, refused: false, drain });
             upstreams.push(upstream);
         }

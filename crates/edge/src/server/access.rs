@@ -1,37 +1,45 @@
-//! One line of the access log per request, and the counters of its app.
+//! What is known of one request: counted for its app when it has ended, and told to the access log where there is one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::uri::PathAndQuery;
-use http::{Method, StatusCode};
+use http::{Request, StatusCode, header};
+use hyper::body::{Body, Incoming};
 
+use super::connection::Connection;
+use crate::app::counters::Ended;
 use crate::app::{AppHandle, InFlight};
-use crate::{StatusClass, Upstream};
+use crate::{AccessLog, AccessRecord, Upstream};
 
-/// What is known of a request; written to the log when its answer has ended, or its visitor has gone.
+/// Bytes after which a response that goes on is counted, so that long ones are seen before their end.
+const PIECE: u64 = 1024 * 1024;
+
+/// What is known of a request, until its answer has ended or its visitor has gone.
 pub(super) struct Record {
     app: Option<(Arc<AppHandle>, InFlight)>,
-    method: Method,
-    path: Option<PathAndQuery>,
     status: Option<StatusCode>,
-    upstream: Option<Arc<Upstream>>,
     began: Instant,
-    waited: Duration,
-    bytes: u64,
+    /// Bytes that went to the visitor, and how many of them the app's figures have.
+    sent: u64,
+    counted: u64,
+    /// Bytes that came from the visitor; its body adds to it as it is read. `None` where there is no body.
+    received: Option<Arc<AtomicU64>>,
+    /// What only the log wants to know.
+    log: Option<(AccessLog, Box<AccessRecord>)>,
 }
 
 impl Record {
-    pub(super) fn new(method: &Method, path: Option<&PathAndQuery>, began: Instant) -> Self {
+    pub(super) fn new(connection: &Connection, request: &Request<Incoming>, began: Instant) -> Self {
+        let log = connection.worker.shared.access_log.as_ref();
         Self {
             app: None,
-            method: method.clone(),
-            path: path.cloned(),
             status: None,
-            upstream: None,
             began,
-            waited: Duration::ZERO,
-            bytes: 0,
+            sent: 0,
+            counted: 0,
+            received: (!request.body().is_end_stream()).then(Arc::default),
+            log: log.map(|log| (log.clone(), Box::new(noted(connection, request)))),
         }
     }
 
@@ -41,19 +49,39 @@ impl Record {
     }
 
     pub(super) fn went_to(&mut self, upstream: &Arc<Upstream>) {
-        self.upstream = Some(Arc::clone(upstream));
+        if let Some((_, record)) = &mut self.log {
+            record.upstream = Some(Arc::clone(upstream));
+        }
     }
 
     pub(super) fn waited(&mut self, waited: Duration) {
-        self.waited += waited;
+        if let Some((_, record)) = &mut self.log {
+            record.waited += waited;
+        }
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+        if self.sent - self.counted >= PIECE
+            && let Some((app, _)) = &self.app
+        {
+            app.counters().moved(0, self.sent - self.counted);
+            self.counted = self.sent;
+        }
+    }
+
+    /// Where the request's body counts its bytes.
+    pub(super) fn meter(&self) -> Option<Arc<AtomicU64>> {
+        self.received.clone()
+    }
+
+    /// Bytes that came from the visitor otherwise than as the request's body.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.received.get_or_insert_default().fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn began(&self) -> Instant {
@@ -63,20 +91,41 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let (Some((app, _)), Some(status)) = (&self.app, self.status) {
-            app.counters().count_request(StatusClass::of(status));
+        let now = Instant::now();
+        let received = self.received.as_ref().map_or(0, |received| received.load(Ordering::Relaxed));
+        if let Some((app, _)) = &self.app {
+            app.counters().ended(Ended { began: self.began, now, status: self.status });
+            app.counters().moved(received, self.sent - self.counted);
         }
-        tracing::info!(
-            target: "access",
-            app = self.app.as_ref().map(|(app, _)| app.name()),
-            method = self.method.as_str(),
-            path = self.path.as_ref().map(PathAndQuery::path),
-            // 499, as nginx writes it: the visitor went before there was an answer.
-            status = self.status.map_or(499, |status| status.as_u16()),
-            bytes = self.bytes,
-            duration_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
-            upstream = self.upstream.as_ref().map(|upstream| upstream.id()),
-            wake_ms = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX),
-        );
+        if let Some((log, mut record)) = self.log.take() {
+            record.at = SystemTime::now();
+            record.app = self.app.as_ref().map(|(app, _)| Arc::clone(app));
+            record.status = self.status;
+            (record.received, record.sent) = (received, self.sent);
+            record.took = now.saturating_duration_since(self.began);
+            log.tell(record);
+        }
+    }
+}
+
+/// What is there of a request at its beginning.
+fn noted(connection: &Connection, request: &Request<Incoming>) -> AccessRecord {
+    let header = |name| request.headers().get(name).cloned();
+    let authority = || request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
+    AccessRecord {
+        at: SystemTime::UNIX_EPOCH,
+        app: None,
+        host: header(header::HOST).or_else(authority),
+        method: request.method().clone(),
+        path: request.uri().path_and_query().cloned(),
+        version: request.version(),
+        peer: connection.peer,
+        agent: header(header::USER_AGENT),
+        status: None,
+        upstream: None,
+        received: 0,
+        sent: 0,
+        took: Duration::ZERO,
+        waited: Duration::ZERO,
     }
 }

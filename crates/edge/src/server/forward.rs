@@ -59,7 +59,7 @@ impl Forward<'_> {
         parts.uri = Uri::from(path);
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        Request::from_parts(parts, self.connection.body(body))
+        Request::from_parts(parts, self.connection.body(body).metered(self.record.meter()))
     }
 
     async fn exchange(&mut self, mut request: Request<EdgeBody>, websocket: bool) -> Result<Answer, Page> {

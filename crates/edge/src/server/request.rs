@@ -18,7 +18,7 @@ use crate::{Target, Visitor, host};
 
 /// Answers one request of a connection.
 pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
-    let mut record = Record::new(request.method(), request.uri().path_and_query(), Instant::now());
+    let mut record = Record::new(&connection, &request, Instant::now());
     let accept = request.headers().get(header::ACCEPT).cloned();
     let routed = route(&connection, &request);
     let (target, host) = match routed {
@@ -46,7 +46,7 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
         }
         Target::Platform => {
             let platform = &connection.worker.shared.platform;
-            let mut request = request.map(|body| connection.body(body));
+            let mut request = request.map(|body| connection.body(body).metered(record.meter()));
             request.extensions_mut().insert(Visitor { addr: connection.peer });
             response::platform(&connection, platform.call(request).await, record)
         }

@@ -92,7 +92,7 @@ impl Body for VisitorBody {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let (Some(data), Some(record)) = (frame.data_ref(), &mut this.record)
         {
-            record.sent(data.len());
+            record.sent(data.len() as u64);
         }
         polled
     }

@@ -35,13 +35,13 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Copies in the background, once both sides have switched.
     pub(super) fn open(self) {
-        let Self { worker, lease, record, visitor, upstream, sender } = self;
+        let Self { worker, lease, mut record, visitor, upstream, sender } = self;
         let entry = worker.drain.enter();
         spawn_local(async move {
             let both = futures_util::future::try_join(visitor, upstream).await;
             drop(sender);
             match both {
-                Ok((visitor, upstream)) => copy(visitor, upstream, worker.shared.limits.upgrade_idle).await,
+                Ok((visitor, upstream)) => copy(visitor, upstream, worker.shared.limits.upgrade_idle, &mut record).await,
                 Err(error) => tracing::debug!(%error, "a connection did not switch to WebSocket"),
             }
             drop((lease, record, entry));
@@ -49,12 +49,12 @@ impl Tunnel {
     }
 }
 
-async fn copy(visitor: Upgraded, upstream: Upgraded, idle: Duration) {
-    let moved = Cell::new(0_u64);
+async fn copy(visitor: Upgraded, upstream: Upgraded, idle: Duration, record: &mut Record) {
+    let (received, sent) = (Cell::new(0_u64), Cell::new(0_u64));
     let (from_visitor, to_visitor) = tokio::io::split(TokioIo::new(visitor));
     let (from_upstream, to_upstream) = tokio::io::split(TokioIo::new(upstream));
-    let up = std::pin::pin!(one_way(from_visitor, to_upstream, &moved));
-    let down = std::pin::pin!(one_way(from_upstream, to_visitor, &moved));
+    let up = std::pin::pin!(one_way(from_visitor, to_upstream, &received));
+    let down = std::pin::pin!(one_way(from_upstream, to_visitor, &sent));
     let both = async {
         // WebSocket knows no half-open state: once one side has closed, the other has a moment to say goodbye.
         let other = match futures_util::future::select(up, down).await {
@@ -65,8 +65,10 @@ async fn copy(visitor: Upgraded, upstream: Upgraded, idle: Duration) {
     };
     tokio::select! {
         () = both => {}
-        () = silence(&moved, idle) => tracing::debug!("a silent WebSocket was closed"),
+        () = silence([&received, &sent], idle) => tracing::debug!("a silent WebSocket was closed"),
     }
+    record.received(received.get());
+    record.sent(sent.get());
 }
 
 async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, moved: &Cell<u64>) {
@@ -75,7 +77,7 @@ async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
         buffer.clear();
         match from.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => break,
-            Ok(_) => moved.set(moved.get().wrapping_add(1)),
+            Ok(read) => moved.set(moved.get().wrapping_add(read as u64)),
         }
         if to.write_all(&buffer).await.is_err() || to.flush().await.is_err() {
             break;
@@ -86,11 +88,11 @@ async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
 }
 
 /// Ends when nothing has moved for `idle`, at the latest after twice that.
-async fn silence(moved: &Cell<u64>, idle: Duration) {
+async fn silence(moved: [&Cell<u64>; 2], idle: Duration) {
     loop {
-        let before = moved.get();
+        let before = moved.map(Cell::get);
         tokio::time::sleep(idle).await;
-        if moved.get() == before {
+        if moved.map(Cell::get) == before {
             return;
         }
     }

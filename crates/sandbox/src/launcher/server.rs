@@ -340,12 +340,12 @@ impl Server {
 
     pub(super) fn ended(&mut self, id: &ContainerId, code: Option<i32>, signal: Option<i32>) -> io::Result<()> {
         let Some(running) = self.running.remove(id) else { return Ok(()) };
-        let oom_killed = running.group.oom_killed();
+        let (oom_killed, cpu_micros) = (running.group.oom_killed(), running.group.cpu_micros());
         self.pool.give_back(running.number);
         if !running.group.remove() {
             self.leftovers.push(running.group);
         }
-        self.tell(&Message::Exited(id.clone(), Exit { code, signal, oom_killed }), &[])
+        self.tell(&Message::Exited(id.clone(), Exit { code, signal, oom_killed, cpu_micros }), &[])
     }
 }
 

@@ -1,0 +1,24 @@
+//! Routes of figures, for Prometheus: all of the platform's, or one app's.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use control::Control;
+use http::header;
+
+use crate::access::{ForApp, ForPlatform};
+use crate::answer::Answer;
+
+/// At the root, where Prometheus looks unless it is told otherwise. Figures of all apps are the platform's: the token of one app is
+/// refused here, and has its own app's below.
+pub(crate) async fn all(_: ForPlatform, State(control): State<Control>) -> Response {
+    page(control.figures().await)
+}
+
+pub(crate) async fn app(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Response> {
+    Ok(page(control.app_figures(&app).await?))
+}
+
+fn page(text: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, control::FIGURES_TYPE), (header::CACHE_CONTROL, "no-store")];
+    (headers, text).into_response()
+}
