@@ -124,7 +124,7 @@ pub enum BuildError {
     },
     /// The disk is nearly full.
     #[error(
-        "building was refused: {} MiB are free on the disk of {path}, and {} MiB are the least; delete apps or files, or lower the setting",
+        "building was refused: {} MiB are free on the disk of {path}, and {} MiB are the least; delete apps or files",
         free >> 20, least >> 20
     )]
     DiskFull {

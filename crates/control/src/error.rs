@@ -11,6 +11,9 @@ pub type Result<T> = std::result::Result<T, ErrorBody>;
 /// A fault of the platform itself: logged with its cause here, told to the client without it.
 pub(crate) fn internal(what: &str, cause: &dyn std::fmt::Display) -> ErrorBody {
     error!(what, %cause, "a fault of the platform");
+    if cause.to_string().contains("No space left on device") {
+        return disk_full();
+    }
     ErrorBody::new(ErrorCode::Internal, format!("the platform could not {what}"))
         .help("look into the platform's own log for the cause")
 }
@@ -21,11 +24,13 @@ pub(crate) fn from_store(error: StoreError) -> ErrorBody {
         StoreError::NameTaken(_) => ErrorBody::new(ErrorCode::Conflict, error.to_string()).help("choose another name with --app"),
         StoreError::Full => ErrorBody::new(ErrorCode::Conflict, error.to_string()).help("delete an app that is not needed"),
         StoreError::Transition { .. } => ErrorBody::new(ErrorCode::Conflict, error.to_string()),
-        error if is_disk_full(&error) => {
-            ErrorBody::new(ErrorCode::Unavailable, "the platform's disk is full").help("free some space; what runs goes on")
-        }
+        error if is_disk_full(&error) => disk_full(),
         error => internal("use its database", &error),
     }
+}
+
+fn disk_full() -> ErrorBody {
+    ErrorBody::new(ErrorCode::Unavailable, "the platform's disk is full").help("free some space; what runs goes on")
 }
 
 fn is_disk_full(error: &StoreError) -> bool {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deploy::{Request, cancelled};
 use crate::error::{Result, app_not_found, from_store, internal, revision_not_found};
 use crate::instance::{Instance, StartFailure, describe};
-use crate::output::Splitter;
+use crate::output::{Splitter, Tail};
 use crate::progress::Progress;
 use crate::registry::Entry;
 use crate::runtime::{Command, Live, port_of};
@@ -143,10 +143,11 @@ async fn release(
     let engine = &control.inner.engine;
     let spec = entry.specs.release(live.number, &live.spec, args);
     let mut container = engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
+    let tail = Tail::default();
     let pumps = container.take_output().map(|(stdout, stderr)| {
-        let (to, also) = (progress.clone(), progress.clone());
+        let (to, tail) = (progress.clone(), tail.clone());
         tokio::spawn(async move {
-            tokio::join!(relay(&to, api::Stream::Stdout, stdout), relay(&also, api::Stream::Stderr, stderr));
+            tokio::join!(relay(&to, &tail, api::Stream::Stdout, stdout), relay(&to, &tail, api::Stream::Stderr, stderr));
         })
     });
     let exit = tokio::select! {
@@ -162,20 +163,32 @@ async fn release(
     match exit {
         None => Err(cancelled()),
         Some(Exit { code: Some(0), .. }) => progress.end(StepState::Done).await.map_err(from_store),
-        Some(exit) => Err(ErrorBody::new(ErrorCode::ReleaseFailed, format!("the release command failed: {}", describe(exit)))
-            .help("its output is in the deployment's log; what was served before is served on")),
+        Some(exit) => Err(release_failed(exit, &tail.lines())),
     }
 }
 
-async fn relay(progress: &Progress, stream: api::Stream, mut from: impl tokio::io::AsyncRead + Unpin) {
+fn release_failed(exit: Exit, lines: &[String]) -> ErrorBody {
+    let message = format!("the release command failed: {}", describe(exit));
+    match explain::start_failure(&lines.join("\n"), &[], 0) {
+        Some(found) => ErrorBody::new(ErrorCode::ReleaseFailed, format!("{message}. {}", found.title)).help(found.fix),
+        None => ErrorBody::new(ErrorCode::ReleaseFailed, message)
+            .help("its output is in the deployment's log; what was served before is served on"),
+    }
+}
+
+async fn relay(progress: &Progress, tail: &Tail, stream: api::Stream, mut from: impl tokio::io::AsyncRead + Unpin) {
+    let say = |line: String| {
+        tail.push_line(&line);
+        progress.line(stream, line);
+    };
     use tokio::io::AsyncReadExt;
     let mut splitter = Splitter::default();
     let mut buffer = vec![0_u8; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        splitter.push(&buffer[..read]).into_iter().for_each(|line| progress.line(stream, line));
+        splitter.push(&buffer[..read]).into_iter().for_each(say);
     }
     if let Some(line) = splitter.rest() {
-        progress.line(stream, line);
+        say(line);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `deploy`: pack a directory, send it, and follow its deployment to the end.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::{Client, Commit, DeployOptions, DeployRequest, Deployment};
@@ -148,20 +149,46 @@ fn settings(file: &Path) -> Result<Settings, Failure> {
     parse_settings(&text, &file.display().to_string())
 }
 
+fn violations(settings: &Settings) -> Vec<String> {
+    settings.violations().iter().map(|violation| format!("{}: {}", violation.key, violation.message)).collect()
+}
+
+/// What is wrong with each key of a document that can't be read as a whole.
+fn violations_of(keys: BTreeMap<String, serde_json::Value>) -> Vec<String> {
+    let (mut lines, mut good) = (Vec::new(), serde_json::Map::new());
+    for (key, value) in keys {
+        let alone = serde_json::json!({ &key: &value });
+        match serde_json::from_value::<Settings>(alone) {
+            Ok(_) => drop(good.insert(key, value)),
+            Err(error) => lines.push(format!("{key}: {error}")),
+        }
+    }
+    if let Ok(settings) = serde_json::from_value::<Settings>(good.into()) {
+        lines.extend(violations(&settings));
+    }
+    lines
+}
+
 /// Reads a settings document, and names everything that is wrong with it.
 pub(super) fn parse_settings(text: &str, name: &str) -> Result<Settings, Failure> {
     // An empty document, or one of comments, is all defaults.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Settings::default());
     }
-    let settings: Settings = serde_saphyr::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        Failure::usage(format!("{name}: {}", message.lines().next().unwrap_or_default()), "")
-    })?;
-    let violations = settings.violations();
-    let lines: Vec<_> = violations.iter().map(|violation| format!("{}: {}", violation.key, violation.message)).collect();
+    let parsed = serde_saphyr::from_str::<Settings>(text);
+    let lines = match &parsed {
+        Ok(settings) => violations(settings),
+        // The first key that is wrong hides the others: each is read by itself.
+        Err(error) => match serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(text) {
+            Ok(keys) => violations_of(keys),
+            Err(_) => {
+                let message = error.to_string();
+                vec![message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()]
+            }
+        },
+    };
     match lines.as_slice() {
-        [] => Ok(settings),
+        [] => parsed.map_err(|error| Failure::usage(format!("{name}: {error}"), "")),
         [one] => Err(Failure::usage(format!("{name}: {one}"), "")),
         [first, rest @ ..] => Err(Failure::usage(format!("{name}: {first} (and {} more)", rest.len()), rest.join("\n"))),
     }
@@ -190,6 +217,7 @@ mod tests {
             ("startcommand: x\n", "startcommand"),
             ("resourceConfig: {memory: 300}\ntemplate: cobol\n", "and 1 more"),
             ("a: [\n", "s.yaml"),
+            ("databaseType: oracle\npythonVersion: 3\nunknown: 1\nresourceConfig: {memory: 300}\n", "and 3 more"),
         ] {
             let Failure::Error(error) = parse_settings(text, "s.yaml").expect_err("it is wrong") else {
                 panic!("an error is shown")

@@ -59,10 +59,21 @@ fn is_exception(line: &str) -> bool {
 pub(super) fn speaks_of_a_variable(log: &str) -> Option<&str> {
     let line = log.lines().rev().find(|line| is_exception(line.trim_end()))?;
     let low = line.to_ascii_lowercase();
-    ["environment", "env var", "not set", "must be set", "missing", "is required", "not configured", "not found", "please set"]
-        .iter()
-        .any(|sign| low.contains(sign))
-        .then_some(line)
+    [
+        "environment",
+        "env var",
+        "not set",
+        "must be set",
+        "missing",
+        "is required",
+        "not configured",
+        "not found",
+        "please set",
+        "variable",
+    ]
+    .iter()
+    .any(|sign| low.contains(sign))
+    .then_some(line)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ def _gettext(module):
         return plain(domain, localedir, languages, class_, fallback)
 
     module.translation = translation
+    if not hasattr(module.NullTranslations, "set_output_charset"):
+        module.NullTranslations.set_output_charset = lambda self, charset: None
 
 
 def _asyncio(module):

@@ -48,7 +48,7 @@ const OLD: [(&str, &str, PyVersion); 57] = [
     ("markupsafe", "1.1.0", PyVersion::new(3, 9)),
     ("jinja2", "2.10.1", PyVersion::new(3, 9)),
     ("flask", "1.0.3", PyVersion::new(3, 9)),
-    ("werkzeug", "0.15", PyVersion::new(3, 9)),
+    ("werkzeug", "0.15.5", PyVersion::new(3, 9)),
     ("django", "2.2", PyVersion::new(3, 9)),
     ("tornado", "4.5", PyVersion::new(3, 9)),
     // Its threads: it imports names that Python moved.
@@ -145,7 +145,7 @@ const STAND_INS: [(&str, &str, &str); 41] = [
     ("typed-ast", "1.5.5", ">=1.5.5"),
     ("ujson", "5.5", ">=5.5,<6"),
     ("uvloop", "0.17", ">=0.17,<1"),
-    ("werkzeug", "0.15", ">=0.16.1,<1"),
+    ("werkzeug", "0.15.5", ">=0.16.1,<1"),
     ("wrapt", "1.14.0", ">=1.14.1,<2"),
     ("yarl", "1.8.1", ">=1.8.2,<2"),
 ];

@@ -44,6 +44,18 @@ pub(crate) fn normalise(name: &str) -> String {
     out
 }
 
+/// Names under which the index has nothing that installs, or something else altogether, and what people mean by them.
+const MEANT: [(&str, &str); 8] = [
+    ("beautifulsoup", "beautifulsoup4"),
+    ("cv2", "opencv-python-headless"),
+    ("docx", "python-docx"),
+    ("pil", "pillow"),
+    ("pytorch", "torch"),
+    ("skimage", "scikit-image"),
+    ("sklearn", "scikit-learn"),
+    ("tensorflow-gpu", "tensorflow"),
+];
+
 impl Req {
     /// A requirement of any version.
     pub(crate) fn named(name: &str) -> Self {
@@ -147,6 +159,16 @@ pub(crate) fn parse(text: &str, hashes: &[&str]) -> Result<Parsed, String> {
         && let Some(why) = drop::why(&name, version.as_deref())
     {
         return Ok(Parsed::Drop(format!("`{name}` is left out: {}", why.reason())));
+    }
+    if url.is_none()
+        && let Some((_, meant)) = MEANT.iter().find(|(written, _)| *written == name)
+    {
+        let text = requirement.marker.try_to_string().map_or_else(|| (*meant).to_owned(), |marker| format!("{meant} ; {marker}"));
+        let say = format!("`{name}` is a name that nothing can be installed by: {meant} is meant");
+        return match parse(&text, &[])? {
+            Parsed::Keep(req, _) => Ok(Parsed::Keep(req, Some(say))),
+            dropped @ Parsed::Drop(_) => Ok(dropped),
+        };
     }
     let extras: Vec<String> = requirement.extras.iter().map(|extra| normalise(extra.as_ref())).collect();
     let mut line = name.clone();
@@ -267,6 +289,20 @@ mod tests {
         match parse(text, &[]).unwrap() {
             Parsed::Keep(req, _) => req.line,
             Parsed::Drop(note) => format!("dropped: {note}"),
+        }
+    }
+
+    #[test]
+    fn names_that_mean_another_distribution() {
+        for (text, want) in [
+            ("sklearn", "scikit-learn"),
+            ("sklearn==0.0", "scikit-learn"),
+            ("PIL", "pillow"),
+            ("scikit-learn==1.2.2", "scikit-learn==1.2.2"),
+        ] {
+            let Ok(Parsed::Keep(req, note)) = parse(text, &[]) else { panic!("{text}") };
+            assert_eq!(req.line, want, "{text}");
+            assert_eq!(note.is_some(), text.starts_with("sklearn") || text.starts_with("PIL"), "{text}");
         }
     }
 

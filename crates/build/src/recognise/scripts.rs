@@ -102,6 +102,7 @@ fn script(module: &Module) -> Option<Script> {
     } else {
         return None;
     };
+    let line = format!("{line}{}", arguments(module, &line));
     let score = score + if named { 10 } else { 0 } + if module.main_guard { 5 } else { 0 } - 8 * depth
         - if is_aside(&module.path) { 100 } else { 0 }
         // Streamlit's further pages.
@@ -113,6 +114,19 @@ fn script(module: &Module) -> Option<Script> {
         template: Template::Python,
         score,
     })
+}
+
+/// `--host` and `--port`, where the script itself says that it takes them (`parser.add_argument("--port")`).
+fn arguments(module: &Module, line: &str) -> String {
+    let takes = |option: &str| {
+        let names = |value: &Value| matches!(value, Value::Text(text) if text == option);
+        module.calls.iter().any(|call| call.name.ends_with(".add_argument") && call.args.iter().any(names))
+    };
+    [("--host", "0.0.0.0"), ("--port", "$PORT")]
+        .into_iter()
+        .filter(|(option, _)| takes(option) && !line.contains(option))
+        .map(|(option, value)| format!(" {option}={value}"))
+        .collect()
 }
 
 /// The plain script to run when nothing is known to serve: by name, or the only one at the root.
@@ -130,7 +144,7 @@ pub(crate) fn plain(survey: &Survey, base: &str) -> Option<Script> {
     let module = by_name.or(only)?;
     Some(Script {
         path: module.path.clone(),
-        line: format!("python {}", quote(&module.path)),
+        line: format!("python {}{}", quote(&module.path), arguments(module, "")),
         why: format!("no application object was found, so {} is run as it is; it must listen on $PORT", module.path),
         template: Template::Python,
         score: 0,

@@ -435,3 +435,12 @@ fn an_import_that_serves_is_run_as_a_program() {
     let source = "from flask import Flask\nimport eventlet\nfrom eventlet import wsgi\napp = Flask(__name__)\nwsgi.server(eventlet.listen(('', 5000)), app)\n";
     assert_eq!(line(&[("main.py", source), ("requirements.txt", "flask\neventlet\n")]), "python main.py");
 }
+
+#[test]
+fn scripts_that_take_their_port_as_an_argument_get_it() {
+    let source = "import argparse\nfrom flask import Flask\ndef make(cfg):\n    return Flask(__name__)\nif __name__ == '__main__':\n    \
+                  p = argparse.ArgumentParser()\n    p.add_argument('-p', '--port', type=int, default=5000)\n    \
+                  p.add_argument('--host', default='127.0.0.1')\n    a = p.parse_args()\n    make(a).run(host=a.host, port=a.port)\n";
+    let files = [("server.py", source), ("requirements.txt", "flask\n")];
+    assert_eq!(line(&files), "python server.py --host=0.0.0.0 --port=$PORT");
+}
