@@ -19,6 +19,9 @@ const AT_ONCE: usize = 4;
 /// How long ago the last request of an app may be that is in use.
 const RECENT: Duration = Duration::from_mins(5);
 
+/// How long an app's task may take to tell.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// An app that is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InUse {
@@ -71,7 +74,8 @@ impl Control {
         let asked = self.inner.registry.all().into_iter().map(|entry| async move {
             let (reply, answer) = oneshot::channel();
             entry.mailbox.send(Command::Status(reply)).ok()?;
-            let list = answer.await.ok()?;
+            // A task that is busy ending instances has none to pass on.
+            let list = tokio::time::timeout(BUSY, answer).await.ok()?.ok()?;
             let ready = list.iter().filter(|it| matches!(it.state, InstanceState::Ready | InstanceState::Frozen)).count();
             let instances = u32::try_from(ready).ok().filter(|ready| *ready > 0)?;
             let quiet = entry.handle.idle_for().unwrap_or_default();

@@ -27,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const HANDED_OVER_DRAIN: Duration = Duration::from_secs(30);
 /// How long, within that, a visitor who is connected and says nothing may take to send a request.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long after its name has become the successor's the platform's socket is served on.
+const RENAMED: Duration = Duration::from_secs(1);
 /// How long a successor waits for the apps that are in use.
 const PREPARE: Duration = Duration::from_secs(30);
 /// How long the access log may take for its last lines.
@@ -201,6 +203,12 @@ impl Running {
             }
             Some(mut successor) => {
                 tracing::info!(process = successor.pid, "handed over; ending once what is in flight has ended");
+                // Whoever follows a log here finds its next lines there; a client that connected just before is answered first.
+                let stop = self.stop.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(RENAMED).await;
+                    stop.cancel();
+                });
                 let began = tokio::time::Instant::now();
                 let hurried = tokio::select! {
                     () = self.edge.leave(SILENCE) => false,

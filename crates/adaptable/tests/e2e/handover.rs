@@ -42,6 +42,9 @@ fn no_visitor_notices_that_the_platform_is_upgraded() {
     let quiet = quiet.leave();
     assert_eq!(quiet.failures, Vec::<String>::new(), "without an upgrade");
 
+    let followed = platform.scratch().join("followed");
+    let mut follower = platform.command(&["logs", "shop", "--follow"]);
+    let mut follower = follower.stdout(fs::File::create(&followed).expect("a file")).spawn().expect("the client starts");
     let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS);
     let mut took = Vec::new();
     for _ in 0..HANDOVERS {
@@ -83,6 +86,12 @@ fn no_visitor_notices_that_the_platform_is_upgraded() {
     let bearer = format!("Bearer {}", token["token"].as_str().expect("a token"));
     let answer = platform.request("GET", "", "/api/v1/apps", &[("Authorization", &bearer)], b"").expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(platform.get("shop", "/print?text=after-it-all").text(), "printed");
+    wait_until("who follows the log finds the successor", 20, || {
+        fs::read_to_string(&followed).is_ok_and(|text| text.contains(" after-it-all"))
+    });
+    follower.kill().expect("a child of ours");
+    follower.wait().expect("a child of ours");
     fs::write(source.join("app.py"), plain("there")).expect("a file");
     platform.deploy(&source, &[]);
     assert_eq!(platform.get("shop", "/").text(), "there");
