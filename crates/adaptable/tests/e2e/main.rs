@@ -8,6 +8,7 @@ mod crash;
 mod deploying;
 mod first;
 mod freezing;
+mod grpc;
 mod images;
 mod isolation;
 mod push;
