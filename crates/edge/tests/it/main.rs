@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bodies;
+mod conformance;
 mod floods;
 mod frames;
 mod h2c;
