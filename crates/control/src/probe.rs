@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use edge::Protocol;
+use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
@@ -18,6 +20,8 @@ pub(crate) struct Probe {
     host: String,
     /// The path that must be answered with a status below 400, where the settings name one.
     path: Option<String>,
+    /// What the app speaks.
+    protocol: Protocol,
     /// What was said last.
     last: Mutex<Option<u16>>,
 }
@@ -25,7 +29,13 @@ pub(crate) struct Probe {
 impl Probe {
     /// A probe of an app.
     pub(crate) fn new(host: &str, path: Option<&str>) -> Self {
-        Self { host: host.to_owned(), path: path.map(ToOwned::to_owned), last: Mutex::default() }
+        Self { host: host.to_owned(), path: path.map(ToOwned::to_owned), protocol: Protocol::Http1, last: Mutex::default() }
+    }
+
+    /// The same for an app that speaks another protocol.
+    pub(crate) fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
     }
 
     /// The path that must be answered well.
@@ -65,6 +75,30 @@ impl Probe {
 
     /// Asks once. The status of what came back, 0 where that is not HTTP; `None` where nothing came.
     async fn ask(&self, address: SocketAddr) -> Option<u16> {
+        match (self.protocol, &self.path) {
+            (Protocol::Http1, _) => self.ask_http1(address).await,
+            (Protocol::H2c, None) => greet_h2c(address).await,
+            (Protocol::H2c, Some(path)) => self.ask_h2c(address, path).await,
+        }
+    }
+
+    async fn ask_h2c(&self, address: SocketAddr, path: &str) -> Option<u16> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (mut sender, connection) = h2::client::handshake(stream).await.ok()?;
+        let request = Request::get(format!("http://{}{path}", self.host))
+            .header("user-agent", "Adaptable-Probe")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", &self.host)
+            .body(())
+            .ok()?;
+        let (response, _) = sender.send_request(request, true).ok()?;
+        tokio::select! {
+            response = response => response.ok().map(|response| response.status().as_u16()),
+            _ended = connection => None,
+        }
+    }
+
+    async fn ask_http1(&self, address: SocketAddr) -> Option<u16> {
         let (path, host) = (self.path.as_deref().unwrap_or("/"), &self.host);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Adaptable-Probe\r\nAccept: */*\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: {host}\r\nConnection: close\r\n\r\n"
@@ -82,6 +116,17 @@ impl Probe {
         }
         (length > 0).then(|| status(&head[..length]))
     }
+}
+
+/// Says hello in HTTP/2 (RFC 9113, 3.4). An answer is the frame that must come first from any server: its settings.
+async fn greet_h2c(address: SocketAddr) -> Option<u16> {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.ok()?;
+    stream.write_all(SETTINGS).await.ok()?;
+    let mut head = [0_u8; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    (head[3..] == SETTINGS[3..]).then_some(200)
 }
 
 /// The status in the first line of a response (RFC 9112, 4); 0 where it is none.
@@ -123,5 +168,31 @@ mod tests {
         time::timeout(Duration::from_secs(10), probe.healthy(address)).await.expect("healthy");
         assert_eq!(probe.last(), Some(301));
         server.await.expect("asked three times");
+    }
+
+    #[tokio::test]
+    async fn an_app_of_http2_greets_and_is_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            // The first visitor is answered as by a server of HTTP/1.1.
+            let (mut stream, _) = listener.accept().await.expect("a visitor");
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("an answer");
+            drop(stream);
+            let mut statuses = [503, 302].into_iter();
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut connection = h2::server::Builder::new().handshake::<_, &[u8]>(stream).await.expect("HTTP/2");
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    assert_eq!((request.uri().path(), request.uri().host()), ("/up", Some("shop.example")));
+                    let response = http::Response::builder().status(statuses.next().expect("asked twice")).body(());
+                    let _end = respond.send_response(response.expect("a head"), true).expect("sent");
+                }
+            }
+        });
+        let any = Probe::new("shop.example", None).speaking(Protocol::H2c);
+        time::timeout(Duration::from_secs(10), any.any_answer(address)).await.expect("greeted");
+        let probe = Probe::new("shop.example", Some("/up")).speaking(Protocol::H2c);
+        time::timeout(Duration::from_secs(10), probe.healthy(address)).await.expect("healthy");
+        assert_eq!(probe.last(), Some(302));
     }
 }

@@ -125,7 +125,7 @@ impl Specs {
 
     /// How a revision's instances are asked whether they work.
     pub(crate) fn probe(&self, spec: &RevisionSpec) -> Probe {
-        Probe::new(&self.hostname, spec.serving.probe_path.as_deref())
+        Probe::new(&self.hostname, spec.serving.probe_path.as_deref()).speaking(protocol(spec))
     }
 
     /// What the edge is told of a revision, whose starts usually take so long.
@@ -140,5 +140,13 @@ impl Specs {
             request_timeout: spec.serving.request_timeout(),
             ..AppSettings::default()
         }
+    }
+}
+
+/// What a revision's instances speak.
+pub(crate) fn protocol(spec: &RevisionSpec) -> edge::Protocol {
+    match spec.serving.protocol {
+        model::serving::Protocol::Http1 => edge::Protocol::Http1,
+        model::serving::Protocol::H2c => edge::Protocol::H2c,
     }
 }

@@ -9,6 +9,7 @@ mod deploying;
 mod figures;
 mod first;
 mod freezing;
+mod grpc;
 mod handover;
 mod images;
 mod isolation;

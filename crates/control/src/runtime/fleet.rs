@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{InstanceState, InstanceStatus};
-use edge::{Drained, Failure, FailureKind, Freeze, Upstream};
+use edge::{Drained, Failure, FailureKind, Freeze, Protocol, Upstream};
 use engine::Container;
 use futures_util::future::join_all;
 use model::RevisionNumber;
@@ -13,6 +13,7 @@ use tokio::time;
 
 use super::{Command, Live, Runtime, Started, words};
 use crate::instance::{Instance, StartFailure, describe};
+use crate::spec;
 
 /// How many starts tell how long one usually takes.
 const STARTS: usize = 5;
@@ -181,14 +182,16 @@ impl Runtime {
     }
 
     fn upstream(&self, instance: &Instance) -> Arc<Upstream> {
+        let protocol = self.live.as_ref().map_or(Protocol::Http1, |live| spec::protocol(&live.spec));
         let after = self.live.as_ref().and_then(|live| live.spec.serving.freeze_after(self.machine.freeze_after()));
-        match (after, &instance.container.freezer) {
+        let upstream = match (after, &instance.container.freezer) {
             (Some(after), Some(_)) => {
                 let processor = Box::new(Processor(Arc::clone(&instance.container)));
                 Upstream::freezable(instance.id.as_str(), instance.address, processor, after, self.machine.freezer())
             }
             _ => Upstream::new(instance.id.as_str(), instance.address),
-        }
+        };
+        upstream.speaking(protocol)
     }
 
     /// Takes an instance from the edge; it is stopped once it has finished its requests.

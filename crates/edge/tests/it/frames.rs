@@ -182,9 +182,13 @@ impl Raw {
 
     /// What the edge says to all that was sent: up to the answer to a last ping, or its end.
     pub(crate) async fn settle(&mut self) -> Vec<Event> {
-        self.send(&frame(PING, 0, 0, &MARK[..8])).await;
-        let mut events = self.until(|event| *event == Event::Ping(true)).await;
-        events.retain(|event| !matches!(event, Event::Settings(_) | Event::Window(..)));
+        let mut events = Vec::new();
+        // The answer to a ping may overtake what is said about frames before it; that to a second one does not.
+        for _ in 0..2 {
+            self.send(&frame(PING, 0, 0, &MARK[..8])).await;
+            events.extend(self.until(|event| *event == Event::Ping(true)).await);
+            events.retain(|event| !matches!(event, Event::Settings(_) | Event::Window(..) | Event::Ping(true)));
+        }
         events
     }
 
