@@ -4,8 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "this is the test runner")]
 
-#[path = "it/zram.rs"]
-mod zram;
+#[path = "it/memory.rs"]
+mod memory;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ use engine::{Container, ContainerId, ContainerSpec, Engine, LayerId, LayerRef, L
 use sandbox::{Launcher, LauncherConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use memory::memory_is_pushed_out_where_there_is_swap;
 
 /// A platform's user id, as the launcher is told; the tests are root, which the rules keep away from containers otherwise.
 const PLATFORM: u32 = 0;
@@ -344,31 +346,6 @@ async fn a_freezer_stops_the_processor(world: &World) {
     freezer.freeze().expect("frozen");
     // A frozen container is stopped all the same.
     world.engine.stop(&container.id, Duration::from_secs(1)).await.expect("stopped");
-}
-
-async fn memory_is_pushed_out_where_there_is_swap(world: &World) {
-    const MB: u64 = 1 << 20;
-    let script = "import time\nheld = [b'%08d' % i * 512 for i in range(25_000)]\nprint('held', flush=True)\ntime.sleep(5)\nprint(sum(len(x) for x in held))";
-    let mut container = world.engine.create(world.spec("push", &["python3", "-c", script])).await.expect("created");
-    let id = container.id.clone();
-    let held = async || world.engine.usage(&id).await.expect("usage").memory_bytes;
-    wait_for("its memory", async || held().await > 90 * MB).await;
-    container.freezer.as_ref().expect("a freezer").freeze().expect("frozen");
-    world.engine.push_out(&id).await.expect("fine without a place for it");
-    if let Some(_swap) = zram::Zram::swap(512 * MB) {
-        let before = held().await;
-        world.engine.push_out(&id).await.expect("pushed out");
-        let after = held().await;
-        println!("  memory of a frozen container: {} MB, pushed out: {} MB", before / MB, after / MB);
-        assert!(after < before / 3, "{before} {after}");
-        container.freezer.as_ref().expect("a freezer").thaw().expect("thawed");
-        let text = read(&mut container).await;
-        assert!(text.contains(&(25_000 * 8 * 512).to_string()), "all is there again: {text}");
-        world.engine.stop(&id, Duration::ZERO).await.expect("stopped");
-    } else {
-        println!("  this kernel has no zram: pushing out was not measured");
-        world.engine.stop(&id, Duration::ZERO).await.expect("stopped");
-    }
 }
 
 async fn twenty_start_at_once(world: &World) {

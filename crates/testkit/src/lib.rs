@@ -6,9 +6,11 @@
 mod http;
 mod metrics;
 mod platform;
+mod visitors;
 mod world;
 
 pub use http::{Answer, Connection, exchange};
 pub use metrics::Metrics;
 pub use platform::{Options, Output, Platform, wait_until};
+pub use visitors::{Report, Visitors, Way};
 pub use world::{leftovers, tags};

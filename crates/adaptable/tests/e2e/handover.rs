@@ -1,17 +1,16 @@
 //! The platform is upgraded while visitors come: none is refused, none fails, and what was there is there afterwards.
 
-mod visitors;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testkit::{Platform, wait_until};
+use testkit::{Platform, Visitors, Way, wait_until};
 
-use self::visitors::{Visitors, Way};
 use crate::{plain, platform, sleepy, tell};
 
+/// What a visitor waits between two requests.
+const PAUSE: Duration = Duration::from_millis(10);
 const ALL_WAYS: [Way; 6] = [Way::KeptAlive, Way::KeptAlive, Way::Anew, Way::Anew, Way::Http2, Way::Http2];
 
 /// A slow request, from its own thread; what it is answered with.
@@ -37,7 +36,7 @@ fn no_visitor_notices_that_the_platform_is_upgraded() {
     let settings = fs::read_to_string(platform.data().join("ca.pem")).expect("the authority");
     assert_eq!(platform.get("shop", "/").text(), "here");
 
-    let quiet = Visitors::come(&platform, "shop", "here", &ALL_WAYS);
+    let quiet = Visitors::come(&platform, "shop", "here", &ALL_WAYS, PAUSE);
     std::thread::sleep(Duration::from_secs(3));
     let quiet = quiet.leave();
     assert_eq!(quiet.failures, Vec::<String>::new(), "without an upgrade");
@@ -45,7 +44,7 @@ fn no_visitor_notices_that_the_platform_is_upgraded() {
     let followed = platform.scratch().join("followed");
     let mut follower = platform.command(&["logs", "shop", "--follow"]);
     let mut follower = follower.stdout(fs::File::create(&followed).expect("a file")).spawn().expect("the client starts");
-    let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS);
+    let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS, PAUSE);
     let mut took = Vec::new();
     for _ in 0..HANDOVERS {
         let long = slow(&platform, 3);
@@ -105,7 +104,7 @@ fn a_successor_that_is_killed_leaves_all_as_it_was() {
     let mut platform = sleepy("7m");
     let source = platform.source("shop", &[("app.py", &plain("here"))]);
     platform.deploy(&source, &[]);
-    let visitors = Visitors::come(&platform, "shop", "here", &[Way::KeptAlive, Way::Anew, Way::Http2]);
+    let visitors = Visitors::come(&platform, "shop", "here", &[Way::KeptAlive, Way::Anew, Way::Http2], PAUSE);
     // How long a whole one takes, until it asks for the lock and from there.
     let begun = "an upgrade begins";
     let before = platform.pid();
@@ -214,7 +213,7 @@ fn visitors_do_not_wait_for_a_slow_app_to_start_again() {
     let slow = format!("{setup}server = ThreadingHTTPServer({address}\ntime.sleep({})\nserver.serve_forever()\n", SLOW.as_secs());
     let source = platform.source("shop", &[("app.py", &slow)]);
     platform.deploy(&source, &[]);
-    let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS);
+    let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS, PAUSE);
     wait_until("visitors are answered", 20, || visitors.answers() > 20);
     let began = Instant::now();
     platform.take_over();

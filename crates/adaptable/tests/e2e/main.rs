@@ -18,6 +18,7 @@ mod scaling;
 mod split;
 mod start;
 mod streams;
+mod under_load;
 mod waking;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -12,19 +12,18 @@ use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use testkit::Platform;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What a visitor waits between two requests.
-const PAUSE: Duration = Duration::from_millis(10);
+use crate::Platform;
+
 /// What no request takes on a machine that is as busy as one gets.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a visitor comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Way {
     /// One HTTP/1.1 connection for as long as the server keeps it.
     KeptAlive,
     /// A connection for each request.
@@ -50,7 +49,8 @@ struct Seen {
 }
 
 /// Visitors at work.
-pub(super) struct Visitors {
+#[derive(Debug)]
+pub struct Visitors {
     stop: Arc<AtomicBool>,
     seen: Arc<Seen>,
     runtime: tokio::runtime::Runtime,
@@ -58,15 +58,24 @@ pub(super) struct Visitors {
 }
 
 /// What they had to say in the end.
-pub(super) struct Report {
-    pub(super) answers: usize,
-    pub(super) failures: Vec<String>,
-    pub(super) connections: u64,
+#[derive(Debug)]
+pub struct Report {
+    /// How many answers there were.
+    pub answers: usize,
+    /// What was no answer, in words.
+    pub failures: Vec<String>,
+    /// How many connections were opened.
+    pub connections: u64,
     /// The longest that one waited for an answer, by way.
-    pub(super) longest: Vec<(Way, Duration)>,
-    pub(super) median: Duration,
+    pub longest: Vec<(Way, Duration)>,
+    /// The time that half of the answers took at most.
+    pub median: Duration,
+    /// The time that 99 of 100 took at most.
+    pub p99: Duration,
+    /// Answers a second.
+    pub rate: f64,
     /// The longest time in which nobody was answered.
-    pub(super) gap: Duration,
+    pub gap: Duration,
 }
 
 #[derive(Clone)]
@@ -76,12 +85,13 @@ struct Place {
     http1: TlsConnector,
     http2: TlsConnector,
     expected: String,
+    pause: Duration,
     seen: Arc<Seen>,
 }
 
 impl Visitors {
-    /// Lets them come to an app that answers `expected`.
-    pub(super) fn come(platform: &Platform, app: &str, expected: &str, ways: &[Way]) -> Self {
+    /// Lets them come to an app that answers `expected`, each in its way. Between two requests each waits for `pause`.
+    pub fn come(platform: &Platform, app: &str, expected: &str, ways: &[Way], pause: Duration) -> Self {
         let pem = std::fs::read(platform.data().join("ca.pem")).expect("the authority");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&pem).expect("a certificate")).expect("an authority");
@@ -98,6 +108,7 @@ impl Visitors {
             http1: connector(b"http/1.1"),
             http2: connector(b"h2"),
             expected: expected.to_owned(),
+            pause,
             seen: Arc::clone(&seen),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -107,12 +118,12 @@ impl Visitors {
     }
 
     /// How many answers there have been.
-    pub(super) fn answers(&self) -> usize {
+    pub fn answers(&self) -> usize {
         self.seen.answers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Sends them home.
-    pub(super) fn leave(self) -> Report {
+    pub fn leave(self) -> Report {
         self.stop.store(true, Ordering::SeqCst);
         for task in self.tasks {
             self.runtime.block_on(task).expect("a visitor does not panic");
@@ -131,6 +142,12 @@ impl Visitors {
             answers: answers.len(),
             longest: longest.collect(),
             median: times.get(times.len() / 2).copied().unwrap_or_default(),
+            p99: times.get((times.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default(),
+            rate: moments.first().zip(moments.last()).map_or(0.0, |(first, last)| {
+                #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+                let count = answers.len() as f64;
+                count / (*last - *first).as_secs_f64().max(0.001)
+            }),
             failures: self.seen.failures.lock().expect("all have ended").clone(),
             connections: *self.seen.connections.lock().expect("all have ended"),
         }
@@ -152,7 +169,7 @@ async fn visit(way: Way, place: Place, stop: Arc<AtomicBool>) {
             place.seen.failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
         if way == Way::Anew {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(place.pause).await;
         }
     }
 }
@@ -183,7 +200,7 @@ impl Place {
             if last || stop.load(Ordering::SeqCst) {
                 break;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.pause).await;
             began = Instant::now();
         }
         connection.abort();
@@ -217,7 +234,7 @@ impl Place {
                     return Err(text);
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.pause).await;
             began = Instant::now();
         }
         connection.abort();
