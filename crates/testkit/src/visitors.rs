@@ -76,6 +76,8 @@ pub struct Report {
     pub rate: f64,
     /// The longest time in which nobody was answered.
     pub gap: Duration,
+    /// When that ended.
+    pub gap_ended: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -137,8 +139,10 @@ impl Visitors {
         times.sort();
         let mut moments: Vec<_> = answers.iter().map(|it| it.at).collect();
         moments.sort();
+        let gap = moments.windows(2).map(|pair| (pair[1] - pair[0], pair[1])).max_by_key(|(took, _)| *took);
         Report {
-            gap: moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default(),
+            gap: gap.map(|(took, _)| took).unwrap_or_default(),
+            gap_ended: gap.map(|(_, at)| at),
             answers: answers.len(),
             longest: longest.collect(),
             median: times.get(times.len() / 2).copied().unwrap_or_default(),

@@ -126,6 +126,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    # As servers for production have it: with five, the sixth visitor at once would come again a second later.
+    request_queue_size = 128
+
+
 def spin():
     while True:
         pass
@@ -139,4 +144,4 @@ def bye(number, frame):
 LOCK, BUSY, TAKEN = threading.Lock(), {"now": 0, "peak": 0}, []
 signal.signal(signal.SIGTERM, bye)
 BOOT = f"{time.time()} {os.urandom(4).hex()}"
-ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+Server(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
