@@ -56,6 +56,11 @@ impl<'a> App<'a> {
         Ok(fs::write(self.source.join("myapp.py"), changed)?)
     }
 
+    /// Where its source lies.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.source
+    }
+
     /// One visit over HTTPS with a connection of its own.
     pub(crate) fn visit(&self) -> Result<Answer> {
         let answer = self.platform.request("GET", NAME, "/", &[], b"")?;

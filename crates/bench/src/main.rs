@@ -10,6 +10,7 @@ mod many;
 mod proxy;
 mod push;
 mod report;
+mod rolling;
 mod thaw;
 mod visit;
 mod warm;
@@ -89,6 +90,12 @@ struct Args {
     /// How often they are.
     #[arg(long, env = "BENCH_CROWDS", default_value_t = 3)]
     crowds: usize,
+    /// Visitors who come while the app and the platform are changed.
+    #[arg(long, env = "BENCH_VISITORS", default_value_t = 12)]
+    visitors: usize,
+    /// How often the app is deployed and rolled back meanwhile.
+    #[arg(long, env = "BENCH_CHANGES", default_value_t = 10)]
+    changes: usize,
     /// Apps of a platform that has many.
     #[arg(long, env = "BENCH_MANY", default_value_t = 1000)]
     many: usize,
@@ -170,9 +177,11 @@ fn measure(args: &Args, platform: &Platform, report: &mut Report) -> Result<()> 
     report.thaw(&thaw::measure(&app, args.thaws)?);
     say("sleeping apps, all at once");
     report.crowd(&crowd::measure(&app, &bare, args.crowd, args.crowds)?);
-    say("a platform with many apps");
     let program = args.program.canonicalize()?;
     let program = program.to_str().context("the program's path is not text")?;
+    say("changes under load");
+    report.rolling(&rolling::measure(program, &args.source, args.visitors, args.changes)?);
+    say("a platform with many apps");
     report.many(&many::measure(&app, program, &args.source, args.many, args.frozen)?);
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! What is told of freezing, of crowds, and of many apps.
 
 use serde_json::json;
+use testkit::Report as Visitors;
 
 use super::{Report, megabytes};
 use crate::crowd::Crowd;
 use crate::many::Many;
+use crate::rolling::Rolling;
 use crate::thaw::Thaw;
 
 /// A thaw adds at most so much to half of the answers, in milliseconds.
@@ -16,7 +18,36 @@ const MANY_MB: f64 = 100.0;
 /// Routes are found as fast among a thousand as among a few: what the measurement itself varies by is allowed.
 const ROUTING: f64 = 1.05;
 
+/// While the app and the platform are changed, 99 of 100 answers take at most so many times as long as without that.
+const ROLLING: f64 = 2.0;
+
 impl Report {
+    /// Changes under load.
+    pub(crate) fn rolling(&mut self, rolling: &Rolling) {
+        self.heading(&format!(
+            "{} deployments, as many rollbacks and an upgrade within {:.1} s",
+            rolling.rounds,
+            rolling.took.as_secs_f64()
+        ));
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let mut line = |what: &str, visitors: &Visitors| {
+            self.lines.push(format!(
+                "  {what:<22} {:>6.0} requests/s   median {:>6.1} ms   p99 {:>6.1} ms   longest without an answer {:>5.0} ms   failed {}",
+                visitors.rate,
+                ms(visitors.median),
+                ms(visitors.p99),
+                ms(visitors.gap),
+                visitors.failures.len()
+            ));
+        };
+        line("the load alone", &rolling.quiet);
+        line("meanwhile", &rolling.busy);
+        #[expect(clippy::cast_precision_loss, reason = "a handful at most")]
+        let failed = rolling.busy.failures.len() as f64;
+        self.judge("failed requests under changes", failed, "", 0.0);
+        self.judge("p99 under changes / alone", ms(rolling.busy.p99) / ms(rolling.quiet.p99), "×", ROLLING);
+    }
+
     /// Freezing.
     pub(crate) fn thaw(&mut self, thaw: &Thaw) {
         self.heading("a request to a frozen app");
