@@ -214,6 +214,7 @@ fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>
 }
 
 /// Turns the texts into what they mean.
+#[expect(clippy::too_many_lines, reason = "one key after the other")]
 fn check(
     values: &BTreeMap<&'static str, Value>,
     data_dir: PathBuf,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use edge::Failure;
 
 /// An instance that ran at least this long was no crash at its start.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// The longest wait between two starts.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// How often an app failed in a row, and until when it is left alone.
 #[derive(Debug, Default)]

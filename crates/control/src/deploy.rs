@@ -148,28 +148,24 @@ impl Control {
         }
         // Two first deployments of one name at once: one creates the app, the other finds it.
         let _creation = self.inner.creation.lock().await;
-        match self.inner.registry.get(name.as_str()) {
-            Some(entry) => {
-                let _settings = entry.settings.lock().await;
-                let old = self.settings(name).await?;
-                let new = apply(&old, options);
-                settings::check(&old, &new)?;
-                if new != old {
-                    self.save(&entry, &new).await?;
-                }
-                drop(_settings);
-                Ok(entry)
+        if let Some(entry) = self.inner.registry.get(name.as_str()) {
+            let before = entry.settings.lock().await;
+            let old = self.settings(name).await?;
+            let new = apply(&old, options);
+            settings::check(&old, &new)?;
+            if new != old {
+                self.save(&entry, &new).await?;
             }
-            None => {
-                let new = apply(&Settings::default(), options);
-                settings::check(&Settings::default(), &new)?;
-                let (create, now) = (name.clone(), clock::now());
-                let app = self.write(move |tx| tx.create_app(&create, &new, now)).await?;
-                let entry = self.adopt(&app, None)?;
-                self.publish_routes();
-                Ok(entry)
-            }
+            drop(before);
+            return Ok(entry);
         }
+        let new = apply(&Settings::default(), options);
+        settings::check(&Settings::default(), &new)?;
+        let (create, now) = (name.clone(), clock::now());
+        let app = self.write(move |tx| tx.create_app(&create, &new, now)).await?;
+        let entry = self.adopt(&app, None)?;
+        self.publish_routes();
+        Ok(entry)
     }
 
     /// Records a deployment (on disk when this returns) and lets it run when its turn comes. One that still waits is superseded.

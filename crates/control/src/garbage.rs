@@ -13,7 +13,7 @@ const REVISIONS_KEPT: u32 = 10;
 /// How long after a change the collection begins: several changes share one.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How often it runs without a change.
-const PERIOD: Duration = Duration::from_secs(3600);
+const PERIOD: Duration = Duration::from_hours(1);
 
 impl Control {
     /// Asks for a collection soon.

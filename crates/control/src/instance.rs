@@ -17,7 +17,7 @@ use crate::probe::Probe;
 use crate::spec::InUse;
 
 /// How long an app may take until it listens.
-pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(240);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_mins(4);
 /// How long an app may take to end after SIGTERM.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new revision may take for its first answer before it is taken as one that is slow, not broken.

@@ -253,7 +253,7 @@ impl Control {
         });
         let directory = config.data_dir.join("logs").join(app.name.as_str());
         let log = AppLog::open(&directory, config.log_bytes).map_err(|error| internal("open the app's log", &error))?;
-        let edge_settings = live.as_ref().map_or_else(AppSettings::default, |live| specs.edge_settings(&live.spec, None));
+        let edge_settings = live.as_ref().map_or_else(AppSettings::default, |live| spec::edge_settings(&live.spec, None));
         let handle = AppHandle::new(app.name.as_str(), edge_settings, AppStatus::NoRevision);
         let (mailbox, receiver) = mpsc::unbounded_channel();
         let entry = Arc::new(Entry {

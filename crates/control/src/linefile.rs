@@ -154,7 +154,8 @@ impl Follower {
                 self.current = BufReader::new(File::open(&self.path)?);
             } else if now != self.seen {
                 self.seen = now;
-                self.current.seek(SeekFrom::Current(0))?;
+                let here = self.current.stream_position()?;
+                self.current.seek(SeekFrom::Start(here))?;
             } else if now.closed || receiver.changed().await.is_err() {
                 self.mark = None;
             }

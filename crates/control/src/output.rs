@@ -69,7 +69,9 @@ impl AppLog {
                 Ok(read) => read,
             };
             let lines = splitter.push(&buffer[..read]);
-            lines.iter().for_each(|line| tail.push_line(line));
+            for line in &lines {
+                tail.push_line(line);
+            }
             if !lines.is_empty() {
                 self.lines(instance, stream, lines.into_iter());
             }

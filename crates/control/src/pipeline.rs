@@ -177,11 +177,11 @@ fn release_failed(exit: Exit, lines: &[String]) -> ErrorBody {
 }
 
 async fn relay(progress: &Progress, tail: &Tail, stream: api::Stream, mut from: impl tokio::io::AsyncRead + Unpin) {
+    use tokio::io::AsyncReadExt;
     let say = |line: String| {
         tail.push_line(&line);
         progress.line(stream, line);
     };
-    use tokio::io::AsyncReadExt;
     let mut splitter = Splitter::default();
     let mut buffer = vec![0_u8; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {

@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::instance::{Instance, StartFailure};
 use crate::machine::Machine;
 use crate::output::AppLog;
-use crate::spec::Specs;
+use crate::spec::{self, Specs};
 use fleet::{Running, Starting};
 
 /// A revision that is served.
@@ -216,7 +216,7 @@ impl Runtime {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Wake => self.scale(),
+            Command::Wake | Command::Check => self.scale(),
             Command::Resumed => self.resumed(),
             Command::Refused(drained) => self.refused(drained),
             Command::Needed(live, reply) => {
@@ -246,7 +246,6 @@ impl Runtime {
                 let _gone = reply.send(self.status().await);
             }
             Command::Prepare { instances, done } => self.prepare(instances, done),
-            Command::Check => self.scale(),
             Command::End(_) => unreachable!("handled by the loop"),
         }
     }
@@ -271,7 +270,9 @@ impl Runtime {
         self.backoff = Backoff::default();
         self.publish_limits();
         if self.paused {
-            instances.into_iter().for_each(|instance| self.stop_in_background(instance));
+            for instance in instances {
+                self.stop_in_background(instance);
+            }
         } else {
             let upstreams = self.adopt(instances, true);
             for old in self.handle.replace_upstreams(upstreams) {
@@ -286,7 +287,7 @@ impl Runtime {
     /// Tells the edge the limits of the revision that is served.
     fn publish_limits(&self) {
         if let Some(live) = &self.live {
-            self.handle.set_settings(self.specs.edge_settings(&live.spec, self.usual_start()));
+            self.handle.set_settings(spec::edge_settings(&live.spec, self.usual_start()));
         }
     }
 
@@ -301,5 +302,5 @@ impl Runtime {
 
 /// The port that instances of a revision listen on.
 pub(crate) fn port_of(spec: &RevisionSpec) -> u16 {
-    environment::port(&spec.environment, crate::spec::PORT)
+    environment::port(&spec.environment, spec::PORT)
 }

@@ -1,7 +1,8 @@
 //! Use cases on settings: read and replace the document, set variables, scale. Changes that need no build make a revision at once.
 
 use api::{EnvKind, EnvPatch, EnvVariables, ErrorBody, ErrorCode, ScalePatch, SettingsChanged};
-use model::{AppName, Settings};
+use model::environment::Environment;
+use model::{AppName, Resources, Serving, Settings};
 use store::DeploymentKind;
 
 use crate::Control;
@@ -130,10 +131,10 @@ fn runtime_part(settings: &Settings) -> impl PartialEq + use<'_> {
 /// Everything else waits for the next `deploy`.
 fn build_part(settings: &Settings) -> Settings {
     Settings {
-        environment: Default::default(),
-        resource_config: Default::default(),
+        environment: Environment::default(),
+        resource_config: Resources::default(),
         idle_timeout: None,
-        serving: Default::default(),
+        serving: Serving::default(),
         ..settings.clone()
     }
 }

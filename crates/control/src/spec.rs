@@ -127,19 +127,19 @@ impl Specs {
     pub(crate) fn probe(&self, spec: &RevisionSpec) -> Probe {
         Probe::new(&self.hostname, spec.serving.probe_path.as_deref()).speaking(protocol(spec))
     }
+}
 
-    /// What the edge is told of a revision, whose starts usually take so long.
-    pub(crate) fn edge_settings(&self, spec: &RevisionSpec, usual_start: Option<Duration>) -> AppSettings {
-        let resources = &spec.resources;
-        let room = resources.max_concurrent_requests_per_instance.saturating_mul(resources.max_instances) as usize;
-        AppSettings {
-            max_concurrent_requests_per_instance: resources.max_concurrent_requests_per_instance as usize,
-            // As many as could be served at once may wait for the next turn.
-            queue_limit: room.clamp(QUEUE_LEAST, QUEUE_MOST),
-            queue_timeout: usual_start.unwrap_or_default().mul_f64(QUEUE_STARTS).max(QUEUE_TIMEOUT),
-            request_timeout: spec.serving.request_timeout(),
-            ..AppSettings::default()
-        }
+/// What the edge is told of a revision, whose starts usually take so long.
+pub(crate) fn edge_settings(spec: &RevisionSpec, usual_start: Option<Duration>) -> AppSettings {
+    let resources = &spec.resources;
+    let room = resources.max_concurrent_requests_per_instance.saturating_mul(resources.max_instances) as usize;
+    AppSettings {
+        max_concurrent_requests_per_instance: resources.max_concurrent_requests_per_instance as usize,
+        // As many as could be served at once may wait for the next turn.
+        queue_limit: room.clamp(QUEUE_LEAST, QUEUE_MOST),
+        queue_timeout: usual_start.unwrap_or_default().mul_f64(QUEUE_STARTS).max(QUEUE_TIMEOUT),
+        request_timeout: spec.serving.request_timeout(),
+        ..AppSettings::default()
     }
 }
 

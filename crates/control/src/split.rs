@@ -12,7 +12,7 @@ use crate::error::{Result, revision_not_found};
 use crate::pipeline;
 use crate::registry::{Entry, Side};
 use crate::runtime::{Command, Live, Runtime, RuntimeParts};
-use crate::{Control, apps};
+use crate::{Control, apps, spec};
 
 impl Control {
     /// Sends a part of the app's visitors to another kept revision, once that has shown that it works; `None` ends it.
@@ -91,7 +91,7 @@ impl Control {
     /// The task and the edge's handle of another revision.
     fn open_side(&self, entry: &Arc<Entry>, live: Live) -> Arc<Side> {
         let revision: RevisionNumber = live.number;
-        let handle = entry.handle.beside(entry.specs.edge_settings(&live.spec, None), Serving::Active);
+        let handle = entry.handle.beside(spec::edge_settings(&live.spec, None), Serving::Active);
         let (mailbox, receiver) = mpsc::unbounded_channel();
         let parts = RuntimeParts {
             app: entry.name.clone(),

@@ -12,7 +12,7 @@ use crate::Control;
 use crate::error::{Result, internal};
 
 /// How long an upload is kept after it came or was last deployed.
-const KEPT: Duration = Duration::from_secs(3600);
+const KEPT: Duration = Duration::from_hours(1);
 
 /// The directory of uploads.
 #[derive(Debug)]

@@ -45,6 +45,7 @@ impl DatabaseType {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Domain {
     /// The host name: lower case, at least one dot.
+    #[expect(clippy::struct_field_names, reason = "the key of the hosted service")]
     pub domain_name: String,
     /// A label for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,7 +184,7 @@ impl Settings {
             match TEMPLATES.iter().find(|(name, _)| name == template) {
                 Some((_, true)) => {}
                 Some((_, false)) => {
-                    say("template", format!("{template} is not built yet; today there are {}", built_templates()))
+                    say("template", format!("{template} is not built yet; today there are {}", built_templates()));
                 }
                 None => say("template", format!("there is no such template; there are {}", built_templates())),
             }

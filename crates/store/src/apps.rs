@@ -85,14 +85,14 @@ impl Tx<'_> {
     pub fn app(&self, name: &AppName) -> Result<Option<App>, StoreError> {
         let mut statement = self.db.prepare_cached(&format!("select {COLUMNS} from app where name = ?"))?;
         let row = statement.query_row([name.as_str()], RawApp::read).optional()?;
-        row.map(|raw| self.open_app(raw)).transpose()
+        row.map(|raw| self.open_app(&raw)).transpose()
     }
 
     /// Every app, by name.
     pub fn apps(&self) -> Result<Vec<App>, StoreError> {
         let mut statement = self.db.prepare_cached(&format!("select {COLUMNS} from app order by name"))?;
         let raws = statement.query_map([], RawApp::read)?.collect::<Result<Vec<_>, _>>()?;
-        raws.into_iter().map(|raw| self.open_app(raw)).collect()
+        raws.into_iter().map(|raw| self.open_app(&raw)).collect()
     }
 
     /// Replaces the settings document.
@@ -128,7 +128,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn open_app(&self, raw: RawApp) -> Result<App, StoreError> {
+    fn open_app(&self, raw: &RawApp) -> Result<App, StoreError> {
         let settings = self.sealer.open_json("settings", &settings_place(&raw.name), &raw.settings)?;
         Ok(App {
             id: AppId(raw.id),

@@ -179,13 +179,14 @@ pub(super) fn parse_settings(text: &str, name: &str) -> Result<Settings, Failure
     let lines = match &parsed {
         Ok(settings) => violations(settings),
         // The first key that is wrong hides the others: each is read by itself.
-        Err(error) => match serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(text) {
-            Ok(keys) => violations_of(keys),
-            Err(_) => {
+        Err(error) => {
+            if let Ok(keys) = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(text) {
+                violations_of(keys)
+            } else {
                 let message = error.to_string();
                 vec![message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()]
             }
-        },
+        }
     };
     match lines.as_slice() {
         [] => parsed.map_err(|error| Failure::usage(format!("{name}: {error}"), "")),

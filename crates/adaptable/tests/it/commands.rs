@@ -78,7 +78,7 @@ fn the_last_hour_is_a_line_of_bars() {
 fn revisions_and_deployments_are_listed() {
     let server = Server::start();
     let revisions = json!([{"revision":2,"created_at":"2026-01-01T00:00:00Z","commit":{"id":"abcdef0123","subject":"Fix it","branch":"main","dirty":true},
-        "image":"sha256:0123456789abcdef","serving":true}]);
+        "image":"sha256:0123456789abcdef","serving":true,"percent":100}]);
     server.expect("GET /api/v1/apps/shop/revisions", 200, revisions.to_string());
     assert_eq!(server.run(&["revisions", "shop", "--json"]).document(), revisions);
     server.expect("GET /api/v1/apps/shop/revisions", 200, revisions.to_string());

@@ -115,7 +115,7 @@ pub(super) struct Findings {
 pub(super) fn find(modules: &Modules<'_>, reqs: &[Req]) -> Findings {
     let mut out = Findings::default();
     let says = |name: &&str| reqs.iter().any(|req| req.name == **name && (!req.versions.is_empty() || req.line.contains('@')));
-    let rules: Vec<&Rule> = RULES.iter().filter(|rule| !rule.2.iter().any(|name| says(&name))).collect();
+    let rules: Vec<&Rule> = RULES.iter().filter(|rule| !rule.2.iter().any(&says)).collect();
     for path in entry::python_files(modules.tree).into_iter().filter(|path| !entry::is_aside(path)).take(FILES) {
         let Ok(bytes) = modules.tree.read(&path, READ_LIMIT) else { continue };
         let source = text::decode(&bytes);

@@ -107,7 +107,9 @@ impl Runtime {
                     self.backoff.succeeded();
                     self.publish_status();
                     let upstreams = self.adopt(vec![instance], false);
-                    upstreams.into_iter().for_each(|upstream| self.handle.add_upstream(upstream));
+                    for upstream in upstreams {
+                        self.handle.add_upstream(upstream);
+                    }
                 }
                 self.scale();
             }
