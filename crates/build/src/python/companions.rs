@@ -147,7 +147,7 @@ pub(crate) fn of(reqs: &[Req], asked: &[&str]) -> (Vec<String>, Vec<String>) {
     (lines, notes)
 }
 
-/// Whether `postgresql://` means psycopg2: from 2.1 on SQLAlchemy takes its successor, which these apps do not bring.
+/// Whether `postgresql://` means psycopg2: from 2.1 on `SQLAlchemy` takes its successor, which these apps do not bring.
 fn speaks_to_postgres_by_psycopg2(reqs: &[Req]) -> bool {
     let names = |wanted: &[&str]| reqs.iter().any(|req| wanted.contains(&req.name.as_str()));
     names(&["psycopg2", "psycopg2-binary"])

@@ -89,7 +89,7 @@ impl Req {
                     | Operator::GreaterThan
             )
         };
-        self.versions.iter().filter(|spec| lower(spec.operator())).map(|spec| spec.version()).max()
+        self.versions.iter().filter(|spec| lower(spec.operator())).map(pep440_rs::VersionSpecifier::version).max()
     }
 
     /// Takes the hashes from its line.
