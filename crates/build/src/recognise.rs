@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::PlanError;
-use crate::plan::{Available, Origin, Plan, PlanRequest, Step};
+use crate::plan::{Available, DebianPackage, Origin, Plan, PlanRequest, PythonChoice, Step};
 use crate::python::environment::Target;
 use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
@@ -39,11 +39,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     if manifest.kind == Kind::Nothing && survey.modules.is_empty() {
         return Err(nothing_recognised(tree));
     }
-    for (what, line) in [("install", &request.install_command), ("build", &request.build_command)] {
-        if let Some(line) = line {
-            start::prepared(line.clone(), what, Origin::Settings)?;
-        }
-    }
+    check_commands(request)?;
     // What is wanted tells the Python version, and the version decides what is wanted.
     let first = Target::new(version::DEFAULT);
     let (mut wanted, mut locked) = manifest.wanted(tree, &first)?;
@@ -56,14 +52,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     }
     // An app that names no Python was made for whatever was current then.
     let made_for_older = wishes.at_most.as_ref().is_some_and(|(limit, _)| *limit < python.version);
-    // The Python of a conda environment is conda's own, and so are its builds of what it pins.
-    let replaceable = match manifest.kind {
-        // Whoever sets a version by hand wants the app to run with it.
-        Kind::Requirements(_) => wishes.written.is_empty() || request.python_version.is_some(),
-        Kind::Conda(_) => true,
-        _ => locked,
-    };
-    if made_for_older && python.version == version::DEFAULT && replaceable {
+    if made_for_older && python.version == version::DEFAULT && is_replaceable(&manifest, &wishes, locked, request) {
         let mut reqs = wanted.reqs.clone();
         if locked {
             reqs.iter_mut().for_each(Req::forget_hashes);
@@ -77,18 +66,13 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     }
     let dated = removed::find(&modules, &wanted.reqs);
     let older = made_for_older || dated.older_python;
-    if older {
-        notes.push(format!(
-            "pins or lines of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
-            python.version
-        ));
-    }
+    note_older(older, &python, &mut notes);
     notes.extend(manifest.notes.iter().cloned());
     if manifest.kind == Kind::Nothing {
         from_imports(tree, &survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
-    keep_companions(&mut wanted, locked, dated.bounds, dated.notes, &mut notes);
+    keep_companions(&mut wanted, locked, &dated, &mut notes);
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
     let context = Context {
@@ -114,10 +98,7 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         itself: itself(&manifest, &survey, &chosen, &own_commands),
         request,
     };
-    let mut aptfile = system::aptfile(tree, "Aptfile")?;
-    if !base.is_empty() {
-        aptfile.extend(system::aptfile(tree, &child(&base, "Aptfile"))?);
-    }
+    let aptfile = aptfiles(tree, &base)?;
     let mut env = chosen.env.clone();
     if let Some(path) = python_path(tree, &base, &wanted.projects) {
         env.insert("PYTHONPATH".to_owned(), path);
@@ -135,13 +116,53 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
     })
 }
 
+/// What the Aptfiles of the root and of the app's own directory name.
+fn aptfiles(tree: &dyn SourceTree, base: &str) -> Result<Vec<DebianPackage>, PlanError> {
+    let mut packages = system::aptfile(tree, "Aptfile")?;
+    if !base.is_empty() {
+        packages.extend(system::aptfile(tree, &child(base, "Aptfile"))?);
+    }
+    Ok(packages)
+}
+
+/// Refuses commands of the settings that no shell can run, before anything else is done.
+fn check_commands(request: &PlanRequest) -> Result<(), PlanError> {
+    for (what, line) in [("install", &request.install_command), ("build", &request.build_command)] {
+        if let Some(line) = line {
+            start::prepared(line.clone(), what, Origin::Settings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether other releases may take the place of pins that can't be had for the Python that was chosen.
+fn is_replaceable(manifest: &Manifest, wishes: &version::Wishes, locked: bool, request: &PlanRequest) -> bool {
+    match manifest.kind {
+        // Whoever sets a version by hand wants the app to run with it.
+        Kind::Requirements(_) => wishes.written.is_empty() || request.python_version.is_some(),
+        // The Python of a conda environment is conda's own, and so are its builds of what it pins.
+        Kind::Conda(_) => true,
+        _ => locked,
+    }
+}
+
+/// Says in the log that names of older Pythons are put back.
+fn note_older(older: bool, python: &PythonChoice, notes: &mut Vec<String>) {
+    if older {
+        notes.push(format!(
+            "pins or lines of before Python {}: names that its own modules have dropped (collections.Mapping, inspect.getargspec …) are put back",
+            python.version
+        ));
+    }
+}
+
 /// Constrains what old pins depend on to releases that suit them, and what the source needs to those that have it.
-fn keep_companions(wanted: &mut Wanted, locked: bool, bounds: Vec<&str>, why: Vec<String>, notes: &mut Vec<String>) {
+fn keep_companions(wanted: &mut Wanted, locked: bool, dated: &removed::Findings, notes: &mut Vec<String>) {
     // With a lock or hashes everything is named already.
     if !locked && !wanted.args.iter().any(|arg| arg == "--require-hashes") {
-        let (bounds, remarks) = companions::of(&wanted.reqs, &bounds);
+        let (bounds, remarks) = companions::of(&wanted.reqs, &dated.bounds);
         wanted.constraints.extend(bounds);
-        notes.extend(why);
+        notes.extend(dated.notes.iter().cloned());
         notes.extend(remarks);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// Import and distribution, where they are well known.
-const KNOWN: [(&str, &str); 78] = [
+const KNOWN: [(&str, &str); 79] = [
     ("PIL", "pillow"),
     ("aiofiles", "aiofiles"),
     ("aiohttp", "aiohttp"),
@@ -34,6 +34,7 @@ const KNOWN: [(&str, &str); 78] = [
     ("fasthtml", "python-fasthtml"),
     ("feedparser", "feedparser"),
     ("flask", "flask"),
+    ("flask_appbuilder", "flask-appbuilder"),
     ("flask_bcrypt", "flask-bcrypt"),
     ("flask_bootstrap", "flask-bootstrap"),
     ("flask_caching", "flask-caching"),

@@ -119,7 +119,10 @@ impl Context<'_> {
             call.place == Place::Module
                 && names.contains(&last)
                 && (call.name == format!("{}.{last}", entry.name)
-                    || call.args.iter().any(|arg| *arg == Value::Name(entry.name.clone()))
+                    || call.args.iter().any(|arg| match arg {
+                        Value::Name(name) | Value::Call(name, _) => *name == entry.name,
+                        _ => false,
+                    })
                     || call.name == "run"
                     || call.name == "bottle.run")
         })

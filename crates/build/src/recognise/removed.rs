@@ -98,7 +98,7 @@ const ABSTRACT: [&str; 9] =
     ["Callable", "Hashable", "Iterable", "Iterator", "Mapping", "MutableMapping", "MutableSequence", "Sequence", "Set"];
 
 /// At most so many files are looked through.
-const FILES: usize = 2_000;
+const FILES: usize = 500;
 
 /// What the source asks for.
 #[derive(Debug, Default)]
@@ -114,8 +114,8 @@ pub(super) struct Findings {
 /// Looks for them in all files of the app's own.
 pub(super) fn find(modules: &Modules<'_>, reqs: &[Req]) -> Findings {
     let mut out = Findings::default();
-    let says = |name: &&str| reqs.iter().any(|req| req.name == **name && (!req.versions.is_empty() || req.line.contains('@')));
-    let rules: Vec<&Rule> = RULES.iter().filter(|rule| !rule.2.iter().any(&says)).collect();
+    let says = |name: &str| reqs.iter().any(|req| req.name == name && (!req.versions.is_empty() || req.line.contains('@')));
+    let rules: Vec<&Rule> = RULES.iter().filter(|rule| !rule.2.iter().any(|name| says(name))).collect();
     for path in entry::python_files(modules.tree).into_iter().filter(|path| !entry::is_aside(path)).take(FILES) {
         let Ok(bytes) = modules.tree.read(&path, READ_LIMIT) else { continue };
         let source = text::decode(&bytes);

@@ -125,8 +125,7 @@ fn arguments(module: &Module, line: &str) -> String {
     [("--host", "0.0.0.0"), ("--port", "$PORT")]
         .into_iter()
         .filter(|(option, _)| takes(option) && !line.contains(option))
-        .map(|(option, value)| format!(" {option}={value}"))
-        .collect()
+        .fold(String::new(), |line, (option, value)| line + " " + option + "=" + value)
 }
 
 /// The plain script to run when nothing is known to serve: by name, or the only one at the root.

@@ -248,7 +248,7 @@ fn old_pins_keep_their_companions() {
 #[test]
 fn libraries_are_named_as_their_release_names_them() {
     let old = plan_of(&[("app.py", FLASK), (".python-version", "3.9"), ("requirements.txt", "flask\npillow==8.3.1\n")]);
-    let names: Vec<&str> = old.system.run.iter().map(crate::plan::DebianPackage::as_str).collect();
+    let names: Vec<&str> = old.system.run.iter().map(DebianPackage::as_str).collect();
     assert!(names.contains(&"libwebp6") && names.contains(&"libtiff5") && !names.contains(&"libwebp7"), "{names:?}");
 }
 

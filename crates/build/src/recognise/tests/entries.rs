@@ -444,3 +444,9 @@ fn scripts_that_take_their_port_as_an_argument_get_it() {
     let files = [("server.py", source), ("requirements.txt", "flask\n")];
     assert_eq!(line(&files), "python server.py --host=0.0.0.0 --port=$PORT");
 }
+
+#[test]
+fn an_aiohttp_program_that_runs_what_its_factory_makes() {
+    let source = "from aiohttp import web\nasync def init():\n    app = web.Application()\n    return app\nweb.run_app(init())\n";
+    assert_eq!(line(&[("web_ws.py", source), ("requirements.txt", "aiohttp\n")]), "python web_ws.py");
+}
