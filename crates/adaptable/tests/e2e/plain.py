@@ -142,4 +142,7 @@ def bye(number, frame):
 LOCK, BUSY, TAKEN = threading.Lock(), {"now": 0, "peak": 0}, []
 signal.signal(signal.SIGTERM, bye)
 BOOT = f"{time.time()} {os.urandom(4).hex()}"
-Server(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+server = Server(("0.0.0.0", int(os.environ["PORT"])), Handler)
+# It listens already, like a server that has yet to read its app.
+time.sleep(float(os.environ.get("SLOW_START", "0")))
+server.serve_forever()
