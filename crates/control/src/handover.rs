@@ -87,7 +87,7 @@ impl Control {
             let ready = list.iter().filter(|it| matches!(it.state, InstanceState::Ready | InstanceState::Frozen)).count();
             let instances = u32::try_from(ready).ok().filter(|ready| *ready > 0)?;
             let quiet = handle.idle_for().unwrap_or_default();
-            (quiet <= RECENT).then(|| InUse { app, side, instances, quiet_seconds: quiet.as_secs() })
+            (quiet <= RECENT).then_some(InUse { app, side, instances, quiet_seconds: quiet.as_secs() })
         });
         let mut list: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
         list.sort_by_key(|it| it.quiet_seconds);
