@@ -27,6 +27,9 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct InUse {
     /// The app.
     pub app: AppName,
+    /// Whether this is about the revision that a part of the visitors gets.
+    #[serde(default)]
+    pub side: bool,
     /// Its instances that are ready for requests.
     pub instances: u32,
     /// For how long it had no request, in seconds; those that have waited least are started first.
@@ -71,19 +74,20 @@ impl Control {
     /// What is in use now, the most recent first: apps that had a request not long ago, and have instances that are ready (frozen
     /// ones are). The others wake at their next request, as they would have a little later anyway.
     pub async fn in_use(&self) -> Vec<InUse> {
-        let asked = self.inner.registry.all().into_iter().map(|entry| async move {
+        let entries = self.inner.registry.all();
+        let parts = entries.iter().flat_map(|entry| {
+            let parts = entry.parts().zip([false, true]);
+            parts.map(|((handle, mailbox), side)| (entry.name.clone(), handle, mailbox, side))
+        });
+        let asked = parts.map(|(app, handle, mailbox, side)| async move {
             let (reply, answer) = oneshot::channel();
-            entry.mailbox.send(Command::Status(reply)).ok()?;
+            mailbox.send(Command::Status(reply)).ok()?;
             // A task that is busy ending instances has none to pass on.
             let list = tokio::time::timeout(BUSY, answer).await.ok()?.ok()?;
             let ready = list.iter().filter(|it| matches!(it.state, InstanceState::Ready | InstanceState::Frozen)).count();
             let instances = u32::try_from(ready).ok().filter(|ready| *ready > 0)?;
-            let quiet = entry.handle.idle_for().unwrap_or_default();
-            if quiet > RECENT {
-                return None;
-            }
-            let quiet_seconds = quiet.as_secs();
-            Some(InUse { app: entry.name.clone(), instances, quiet_seconds })
+            let quiet = handle.idle_for().unwrap_or_default();
+            (quiet <= RECENT).then_some(InUse { app, side, instances, quiet_seconds: quiet.as_secs() })
         });
         let mut list: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
         list.sort_by_key(|it| it.quiet_seconds);
@@ -95,8 +99,9 @@ impl Control {
     pub async fn prepare_instances(&self, list: Vec<InUse>, patience: Duration) {
         let starts = stream::iter(list).for_each_concurrent(AT_ONCE, |wanted| async move {
             let Some(entry) = self.inner.registry.get(wanted.app.as_str()) else { return };
+            let Some((_, mailbox)) = entry.parts().nth(usize::from(wanted.side)) else { return };
             let (done, mut works) = mpsc::channel(1);
-            if entry.mailbox.send(Command::Prepare { instances: wanted.instances, done }).is_ok() {
+            if mailbox.send(Command::Prepare { instances: wanted.instances, done }).is_ok() {
                 // Nothing is sent; it ends when nobody is left who could.
                 let _works_or_failed = works.recv().await;
             }

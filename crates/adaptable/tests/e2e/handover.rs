@@ -207,12 +207,8 @@ fn up_upgrades_a_platform_of_another_build() {
 fn visitors_do_not_wait_for_a_slow_app_to_start_again() {
     const SLOW: Duration = Duration::from_secs(4);
     let mut platform = platform();
-    let text = plain("here");
-    let (setup, start) = text.rsplit_once("ThreadingHTTPServer(").expect("the last line");
-    let (address, _) = start.rsplit_once(".serve_forever").expect("the last line");
-    let slow = format!("{setup}server = ThreadingHTTPServer({address}\ntime.sleep({})\nserver.serve_forever()\n", SLOW.as_secs());
-    let source = platform.source("shop", &[("app.py", &slow)]);
-    platform.deploy(&source, &[]);
+    let source = platform.source("shop", &[("app.py", &plain("here"))]);
+    platform.deploy(&source, &["--env", &format!("SLOW_START={}", SLOW.as_secs())]);
     let visitors = Visitors::come(&platform, "shop", "here", &ALL_WAYS, PAUSE);
     wait_until("visitors are answered", 20, || visitors.answers() > 20);
     let began = Instant::now();

@@ -23,17 +23,15 @@ class Handler(BaseHTTPRequestHandler):
             BUSY["now"] += 1
             BUSY["peak"] = max(BUSY["now"], BUSY["peak"])
         try:
-            self.answer()
+            url = urlsplit(self.path)
+            if url.path == "/echo":
+                return self.echo()
+            action = getattr(self, "on_" + url.path.strip("/"), None)
+            body = (TEXT if action is None else str(action(dict(parse_qsl(url.query))))).encode()
         finally:
+            # Before the answer leaves: whoever has it may send the next request before this thread goes on.
             with LOCK:
                 BUSY["now"] -= 1
-
-    def answer(self):
-        url = urlsplit(self.path)
-        if url.path == "/echo":
-            return self.echo()
-        action = getattr(self, "on_" + url.path.strip("/"), None)
-        body = (TEXT if action is None else str(action(dict(parse_qsl(url.query))))).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -144,4 +142,7 @@ def bye(number, frame):
 LOCK, BUSY, TAKEN = threading.Lock(), {"now": 0, "peak": 0}, []
 signal.signal(signal.SIGTERM, bye)
 BOOT = f"{time.time()} {os.urandom(4).hex()}"
-Server(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+server = Server(("0.0.0.0", int(os.environ["PORT"])), Handler)
+# It listens already, like a server that has yet to read its app.
+time.sleep(float(os.environ.get("SLOW_START", "0")))
+server.serve_forever()

@@ -58,6 +58,15 @@ fn a_part_of_the_visitors_gets_another_revision() {
     }
     assert_eq!(platform.cli(&["status", "shop", "--json"]).expect(0).json()["split"], json!({"revision": 1, "percent": 50}));
 
+    // An upgrade of the platform finds both in use.
+    platform.take_over();
+    let status = platform.cli(&["status", "shop", "--json"]).expect(0).json();
+    let mut revisions: Vec<_> =
+        status["instances"].as_array().expect("a list").iter().map(|it| it["revision"].as_u64()).collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, [Some(1), Some(2)], "{status}");
+    assert_eq!(texts(&platform, 20), counts(&[("one", 10), ("two", 10)]));
+
     fs::write(source.join("app.py"), plain("three")).expect("a file");
     platform.deploy(&source, &[]);
     assert_eq!(texts(&platform, 20), counts(&[("three", 20)]), "whoever becomes live gets all visitors");

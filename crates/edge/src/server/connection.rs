@@ -87,7 +87,12 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream, peer: Sock
     // Only delays, where it fails.
     drop(stream.set_nodelay(true));
     let mut first = [0; PREFACE.len()];
-    let is_h2 = match tokio::time::timeout(worker.shared.limits.header_read, stream.peek(&mut first)).await {
+    let drain = Rc::clone(&worker.drain);
+    let peeked = tokio::select! {
+        peeked = tokio::time::timeout(worker.shared.limits.header_read, stream.peek(&mut first)) => peeked,
+        () = drain.ending() => return,
+    };
+    let is_h2 = match peeked {
         Ok(Ok(_)) => first == PREFACE,
         Ok(Err(_)) | Err(_) => return,
     };
