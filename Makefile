@@ -7,7 +7,7 @@ BIN := target/release/adaptable
 # Tests make containers, so they run as root; what they are built from stays the user's.
 RUNNER := $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"',)
 
-.PHONY: up down test bench check build setup stacks
+.PHONY: up down test fuzz bench check build setup stacks
 
 ## up: build, start a platform in the background, deploy the guide's Flask app, show its first answers
 up: setup build
@@ -22,6 +22,10 @@ test: setup
 	$(CARGO) build --workspace
 	$(SUDO) target/debug/adaptable stack
 	$(CARGO) test --workspace --no-fail-fast $(RUNNER)
+
+## fuzz: every parser that reads what strangers write, some seconds each (SECONDS=60 for longer)
+fuzz: setup
+	scripts/fuzz.sh $(or $(SECONDS),10)
 
 ## bench: the figures that we promise, as ratios from interleaved runs
 bench: setup build

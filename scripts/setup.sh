@@ -3,8 +3,8 @@
 # Runs again at no cost: what is there is left alone. Needs root or sudo only when something is missing.
 set -eu
 
-# To build: libseccomp and how to find it. To run: containers' network, stacks. To test and try: curl, skopeo, umoci.
-packages="ca-certificates curl git iproute2 libseccomp-dev mmdebstrap nftables pkg-config skopeo tar umoci util-linux"
+# To build: libseccomp and how to find it. To run: containers' network, stacks. To test and try: curl, skopeo, umoci; to fuzz: g++.
+packages="ca-certificates curl g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config skopeo tar umoci util-linux"
 user=adaptable
 
 missing=""

@@ -10,6 +10,8 @@ mod authority;
 mod body;
 mod config;
 mod freeze;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod host;
 mod listen;
 mod pages;

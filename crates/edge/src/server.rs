@@ -2,13 +2,13 @@
 
 mod access;
 mod clients;
-mod connection;
+pub(crate) mod connection;
 mod drain;
 mod ending;
 mod forward;
 pub(crate) mod headers;
 pub(crate) mod inspect;
-mod io;
+pub(crate) mod io;
 mod multiplex;
 mod pool;
 mod redirect;

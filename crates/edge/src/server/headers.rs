@@ -54,7 +54,7 @@ const NO_TRAILERS: [HeaderName; 24] = [
 ];
 
 /// Whether a request asks for a WebSocket. No other protocol is let through: `Upgrade: h2c` past a proxy is a way to smuggle.
-pub(super) fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+pub(crate) fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
     version == Version::HTTP_11
         && *method == Method::GET
         && headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
@@ -62,14 +62,14 @@ pub(super) fn wants_websocket(method: &Method, version: Version, headers: &Heade
 }
 
 /// How many fields a visitor's headers will at most be when [`for_app`] has dealt with them.
-pub(super) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
+pub(crate) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
     let crumbs = headers.get_all(header::COOKIE).into_iter().count().saturating_sub(1);
     // Three are added in any case, and over HTTP/2 the host is no field yet.
     headers.len() - crumbs + 3 + usize::from(is_h2)
 }
 
 /// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
-pub(super) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, scheme: &'static str, websocket: bool) {
+pub(crate) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, scheme: &'static str, websocket: bool) {
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     remove_hop_by_hop(headers);
     // Answered by us, when the app begins to read the body.
@@ -104,7 +104,7 @@ pub(crate) fn for_trailers(headers: &mut HeaderMap) {
 }
 
 /// Puts a request into the form of the protocol that its instance speaks; comes from [`for_app`] in that of HTTP/1.1.
-pub(super) fn dress<B>(request: &mut Request<B>, host: &HeaderValue, protocol: Protocol) {
+pub(crate) fn dress<B>(request: &mut Request<B>, host: &HeaderValue, protocol: Protocol) {
     let (now, next) = (request.version(), if protocol == Protocol::H2c { Version::HTTP_2 } else { Version::HTTP_11 });
     if now == next {
         return;
@@ -136,7 +136,7 @@ pub(super) fn dress<B>(request: &mut Request<B>, host: &HeaderValue, protocol: P
 }
 
 /// Whether an app's response says in two ways where it ends, or in one that we do not know (RFC 9112, 6.3).
-pub(super) fn is_ambiguous(headers: &HeaderMap) -> bool {
+pub(crate) fn is_ambiguous(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).into_iter();
     let Some(coding) = codings.next() else { return false };
     let known = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
@@ -144,7 +144,7 @@ pub(super) fn is_ambiguous(headers: &HeaderMap) -> bool {
 }
 
 /// Takes out of an app's response what concerns our connection to it.
-pub(super) fn for_visitor(headers: &mut HeaderMap) {
+pub(crate) fn for_visitor(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
 }
 

@@ -5,8 +5,8 @@ mod framing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(super) use flood::Flood;
-pub(super) use framing::Framing;
+pub(crate) use flood::Flood;
+pub(crate) use framing::Framing;
 
 /// What a connection's stream and its requests tell each other.
 #[derive(Debug, Default)]
@@ -37,14 +37,14 @@ impl Signs {
 
 /// Who looks at a connection's bytes.
 #[derive(Debug)]
-pub(super) enum Inspector {
+pub(crate) enum Inspector {
     Http1(Framing),
     Http2(Flood),
 }
 
 /// What is to happen with bytes that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// All may pass.
     Pass,
     /// Only so many may pass, then these; and nothing after them.

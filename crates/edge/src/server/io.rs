@@ -20,7 +20,7 @@ const LINGERING: Duration = Duration::from_secs(2);
 /// instance forever. And does not close on a visitor who is still sending: the kernel would answer with a reset, which takes
 /// the answer away that the visitor has not read yet. An inspector, where there is one, sees what comes before HTTP does.
 #[derive(Debug)]
-pub(super) struct VisitorStream<S> {
+pub(crate) struct VisitorStream<S> {
     inner: S,
     patience: Patience,
     signs: Arc<Signs>,
@@ -31,7 +31,7 @@ pub(super) struct VisitorStream<S> {
 }
 
 impl<S> VisitorStream<S> {
-    pub(super) fn new(inner: S, stall: Duration, signs: Arc<Signs>, inspector: Inspector) -> Self {
+    pub(crate) fn new(inner: S, stall: Duration, signs: Arc<Signs>, inspector: Inspector) -> Self {
         Self { inner, patience: Patience::new(stall), signs, inspector: Some(inspector), instead: None, lingering: None }
     }
 

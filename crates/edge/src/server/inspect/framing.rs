@@ -18,6 +18,9 @@ pub(crate) struct Framing {
     line: Vec<u8>,
     length: Option<u64>,
     chunked: bool,
+    /// Heads that have come to their end.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) heads: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +45,20 @@ struct Ambiguous;
 
 impl Default for Framing {
     fn default() -> Self {
-        Self { state: State::Start, line: Vec::new(), length: None, chunked: false }
+        Self {
+            state: State::Start,
+            line: Vec::new(),
+            length: None,
+            chunked: false,
+            #[cfg(any(test, feature = "fuzzing"))]
+            heads: 0,
+        }
     }
 }
 
 impl Framing {
     /// Looks at bytes that came.
-    pub(super) fn received(&mut self, bytes: &[u8]) -> Verdict {
+    pub(crate) fn received(&mut self, bytes: &[u8]) -> Verdict {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
@@ -102,6 +112,10 @@ impl Framing {
                 (self.state, self.length, self.chunked) = (State::Fields, None, false);
             }
             State::Fields if line.is_empty() => {
+                #[cfg(any(test, feature = "fuzzing"))]
+                {
+                    self.heads += 1;
+                }
                 self.state = match self.length {
                     _ if self.chunked => State::Size,
                     Some(length @ 1..) => State::Body(length),
