@@ -124,7 +124,8 @@ impl Forward<'_> {
             return Ok(lease);
         }
         let began = Instant::now();
-        let acquired = self.app.acquire(&*self.connection.worker.shared.activate).await;
+        // In a box, as all that is rare: what a request's future could need is moved with it.
+        let acquired = Box::pin(self.app.acquire(&*self.connection.worker.shared.activate)).await;
         self.record.waited(began.elapsed());
         acquired.map_err(|denied| Page::denied(self.app.name(), denied))
     }

@@ -124,7 +124,7 @@ impl Pool {
                 return Ok((client, true));
             }
         }
-        dial(upstream, &self.limits).await.map(|stream| (Client::new(stream), false))
+        Box::pin(dial(upstream, &self.limits)).await.map(|stream| (Client::new(stream), false))
     }
 
     /// A connection that was used before and is still open.
