@@ -45,7 +45,14 @@ pub(crate) fn measure(app: &App<'_>, bare: &Bare, count: usize, rounds: usize) -
 /// Does something so many times at the same time.
 fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..count).map(|index| scope.spawn({ let work = &work; move || work(index) })).collect();
+        let threads: Vec<_> = (0..count)
+            .map(|index| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(index)
+                })
+            })
+            .collect();
         threads.into_iter().map(|thread| thread.join().ok().context("a thread of the bench panicked")?).collect()
     })
 }
