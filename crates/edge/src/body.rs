@@ -24,7 +24,7 @@ pub enum BodyError {
     /// The connection broke, or what came on it was no body.
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
-    /// Whoever makes the body could not go on.
+    /// Whoever makes the body could not go on, or the connection to it broke.
     #[error("the body could not be made: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -156,14 +156,14 @@ impl Patience {
     /// The next frame of a body, or the error that it stands still.
     pub(crate) fn poll_frame(
         &mut self,
-        body: &mut Incoming,
+        body: &mut (impl Body<Data = Bytes, Error: Into<BodyError>> + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.moved();
                 Poll::Ready(frame.map(|frame| {
-                    let mut frame = frame.map_err(BodyError::Broken)?;
+                    let mut frame = frame.map_err(Into::into)?;
                     if let Some(trailers) = frame.trailers_mut() {
                         for_trailers(trailers);
                     }

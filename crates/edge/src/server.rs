@@ -1,6 +1,7 @@
 //! The threads that serve: one runtime per core, each with its own listeners and its own connections to the apps.
 
 mod access;
+mod client;
 mod clients;
 pub(crate) mod connection;
 mod drain;

@@ -1,5 +1,6 @@
 //! One connection from a visitor: TLS, the choice of HTTP version, limits, graceful end.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use tokio::task::spawn_local;
 
 use super::drain::{Graceful, Idle};
 use super::inspect::{Flood, Framing, Inspector, Signs};
-use super::io::VisitorStream;
+use super::io::{VisitorStream, Wire};
 use super::worker::Worker;
 use super::{headers, redirect, request};
 use crate::{EdgeBody, HostName, Limits, Plain};
@@ -39,6 +40,8 @@ pub(super) struct Connection {
     pub(super) forwarded_for: HeaderValue,
     /// The name in the TLS handshake, if there was one.
     pub(super) sni: Option<HostName>,
+    /// The host of the request before as it was written, and the name in it: the next one's is most likely the same.
+    pub(super) host: RefCell<Option<(HeaderValue, Box<str>)>>,
     /// What its requests tell its stream.
     pub(super) signs: Arc<Signs>,
 }
@@ -63,7 +66,7 @@ pub(super) async fn serve_https(worker: Rc<Worker>, stream: TcpStream, peer: Soc
     drop(stream.set_nodelay(true));
     let limits = worker.shared.limits.clone();
     let drain = Rc::clone(&worker.drain);
-    let handshake = tokio::time::timeout(limits.handshake, worker.shared.tls.accept(stream));
+    let handshake = tokio::time::timeout(limits.handshake, worker.shared.tls.accept(Wire(stream)));
     let shaken = tokio::select! {
         shaken = handshake => shaken,
         () = drain.ending() => return,
@@ -96,7 +99,7 @@ pub(super) async fn serve_http(worker: Rc<Worker>, stream: TcpStream, peer: Sock
         Ok(Ok(_)) => first == PREFACE,
         Ok(Err(_)) | Err(_) => return,
     };
-    serve(worker, stream, Start { peer, is_h2, scheme: "http", sni: None }).await;
+    serve(worker, Wire(stream), Start { peer, is_h2, scheme: "http", sni: None }).await;
 }
 
 /// What is known of a connection when its first request comes.
@@ -116,18 +119,21 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(worker: Rc<Wo
     let signs = Arc::new(Signs::default());
     let inspector = if is_h2 { Inspector::Http2(Flood::new(Instant::now())) } else { Inspector::Http1(Framing::default()) };
     let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&signs), inspector));
-    let connection = Rc::new(Connection { worker, peer, is_h2, scheme, forwarded_for, sni, signs });
+    let connection = Rc::new(Connection { worker, peer, is_h2, scheme, forwarded_for, sni, host: RefCell::default(), signs });
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
-    let service = service_fn(move |incoming| {
+    let answer = move |incoming| {
         let connection = Rc::clone(&connection);
         async move { Ok::<_, Infallible>(connection.leaving(request::answer(Rc::clone(&connection), incoming).await?)) }
-    });
+    };
     let ended = if is_h2 {
+        // In a box: each request becomes a task, and its future is moved many times on the way there.
+        let service = service_fn(move |incoming| Box::pin(answer(incoming)));
         drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
     } else {
         // The time for the next header block runs while it is idle.
+        let service = service_fn(answer);
         drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades(), None::<Idle<fn() -> bool>>).await
     };
     if let Some(Err(error)) = ended {

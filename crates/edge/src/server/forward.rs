@@ -12,13 +12,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+mod bodiless;
+
 use super::access::Record;
 use super::connection::Connection;
-use super::headers;
 use super::pool::ConnectError;
 use super::response::{self, VisitorBody};
 use super::sender::Sender;
 use super::tunnel::Tunnel;
+use super::{client, headers};
 use crate::app::{AppHandle, Lease};
 use crate::pages::Page;
 use crate::{BodyError, EdgeBody};
@@ -40,11 +42,31 @@ pub(super) type Unanswered = Box<(Page, Record)>;
 
 impl Forward<'_> {
     /// Takes the request to an instance, waiting for one if need be, and brings the response.
-    pub(super) async fn run(mut self, mut request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
+    pub(super) async fn run(mut self, request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
         let websocket = headers::wants_websocket(request.method(), request.version(), request.headers());
+        if !websocket && request.body().is_end_stream() && client::is_plain(request.headers()) {
+            return self.bodiless(request).await;
+        }
+        let lease = match self.place().await {
+            Ok(lease) => lease,
+            Err(page) => {
+                drop(self.connection.body(request.into_body()));
+                return Err(Box::new((page, self.record)));
+            }
+        };
+        // In a box, so that the usual request does not move the memory that only this one needs.
+        Box::pin(self.with_body(request, websocket, lease)).await
+    }
+
+    async fn with_body(
+        mut self,
+        mut request: Request<Incoming>,
+        websocket: bool,
+        lease: Lease,
+    ) -> Result<Response<VisitorBody>, Unanswered> {
         let visitor = websocket.then(|| hyper::upgrade::on(&mut request));
         let request = self.outgoing(request, websocket);
-        match self.exchange(request, websocket).await {
+        match self.exchange(request, websocket, lease).await {
             Ok((response, sender, lease)) => self.finish(response, sender, lease, visitor),
             Err(page) => Err(Box::new((page, self.record))),
         }
@@ -62,12 +84,16 @@ impl Forward<'_> {
         Request::from_parts(parts, self.connection.body(body).metered(self.record.meter()))
     }
 
-    async fn exchange(&mut self, mut request: Request<EdgeBody>, websocket: bool) -> Result<Answer, Page> {
+    async fn exchange(&mut self, mut request: Request<EdgeBody>, websocket: bool, lease: Lease) -> Result<Answer, Page> {
+        let mut place = Some(lease);
         let mut fresh = websocket;
         let mut repeated = false;
         let mut refusals = 0;
         loop {
-            let lease = self.place().await?;
+            let lease = match place.take() {
+                Some(lease) => lease,
+                None => self.place().await?,
+            };
             let (sender, reused) = match self.reach(&lease, fresh).await {
                 Ok(reached) => reached,
                 Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
@@ -98,7 +124,8 @@ impl Forward<'_> {
             return Ok(lease);
         }
         let began = Instant::now();
-        let acquired = self.app.acquire(&*self.connection.worker.shared.activate).await;
+        // In a box, as all that is rare: what a request's future could need is moved with it.
+        let acquired = Box::pin(self.app.acquire(&*self.connection.worker.shared.activate)).await;
         self.record.waited(began.elapsed());
         acquired.map_err(|denied| Page::denied(self.app.name(), denied))
     }
@@ -172,7 +199,7 @@ impl Forward<'_> {
         // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
         *response.version_mut() = Version::HTTP_11;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let exchange = response::Exchange { worker, sender, lease };
+            let exchange = response::Exchange { worker, sender: Some(sender), lease };
             return Ok(response::app(self.connection, response, exchange, self.record));
         }
         let Some(visitor) = visitor else {

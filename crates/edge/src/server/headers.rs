@@ -7,14 +7,14 @@ use http::{Method, Request, Uri, Version};
 
 use crate::Protocol;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Headers that concern one connection only, beside those that `Connection` lists.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -26,7 +26,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// What is no trailer, beside those that concern one connection.
-const NO_TRAILERS: [HeaderName; 24] = [
+static NO_TRAILERS: [HeaderName; 24] = [
     header::AGE,
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
@@ -68,9 +68,40 @@ pub(crate) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
     headers.len() - crumbs + 3 + usize::from(is_h2)
 }
 
+/// Whether a visitor's field goes on to the app as it is, unless `Connection` lists it.
+pub(super) fn is_for_app(name: &HeaderName) -> bool {
+    !is_hop_by_hop(name) && *name != header::HOST && *name != header::EXPECT && !is_reserved(name.as_str())
+}
+
+/// Whether a field concerns one connection only, whatever `Connection` lists.
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // The same as to look into the list, at the price of one comparison.
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// The names that `Connection` lists.
+pub(super) fn listed(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    tokens(headers, &header::CONNECTION)
+}
+
+/// Whether a visitor understands trailers.
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
 /// Turns a visitor's headers into those for the app: nothing that concerns the connection, nothing that claims to come from us.
 pub(crate) fn for_app(headers: &mut HeaderMap, host: &HeaderValue, peer: &HeaderValue, scheme: &'static str, websocket: bool) {
-    let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    let trailers = takes_trailers(headers);
     remove_hop_by_hop(headers);
     // Answered by us, when the app begins to read the body.
     headers.remove(header::EXPECT);
@@ -191,8 +222,13 @@ fn is_reserved(name: &str) -> bool {
 
 /// The elements of a header that is a list of tokens.
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+    headers.get_all(name).into_iter().flat_map(tokens_of)
+}
+
+/// The elements of one line of such a header.
+pub(super) fn tokens_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let line = value.to_str().unwrap_or_default();
+    line.split(',').map(str::trim).filter(|token| !token.is_empty())
 }
 
 /// Says that an answer is the last one on its connection (RFC 9112 section 9.6), where that is so.
@@ -293,6 +329,13 @@ mod tests {
         ]);
         for_trailers(&mut headers);
         assert_eq!(headers, map(&[("grpc-status", "0"), ("x-sum", "42")]));
+    }
+
+    #[test]
+    fn the_list_and_the_comparison_are_the_same() {
+        assert!(HOP_BY_HOP.iter().all(is_hop_by_hop));
+        let others = [header::HOST, header::TRAILER, header::CONTENT_LENGTH, header::EXPECT, X_FORWARDED_FOR, header::DATE];
+        assert!(!others.iter().any(is_hop_by_hop));
     }
 
     #[test]

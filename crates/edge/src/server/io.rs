@@ -1,5 +1,6 @@
 //! The two ends of a request as streams: a visitor's, and an instance's.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
@@ -137,6 +139,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for VisitorStream<S> {
             ready!(self.watch(cx, result))?;
         }
         if self.signs.is_unread() { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+/// A visitor's socket. A response's head and its body are usually two pieces, and small: copied into one they cost less than the
+/// system call that takes several.
+#[derive(Debug)]
+pub(super) struct Wire(pub(super) TcpStream);
+
+/// What is copied at most.
+const SMALL: usize = 4 * 1024;
+
+thread_local! {
+    static PIECES: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SMALL));
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.0);
+        if let [only] = bufs {
+            return stream.poll_write(cx, only);
+        }
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() > SMALL {
+            return stream.poll_write_vectored(cx, bufs);
+        }
+        PIECES.with_borrow_mut(|pieces| {
+            pieces.clear();
+            bufs.iter().for_each(|buf| pieces.extend_from_slice(buf));
+            stream.poll_write(cx, pieces)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use super::client::Client;
 use super::io::UpstreamStream;
 use super::multiplex::Multiplexed;
 use super::sender::Sender;
@@ -28,9 +29,26 @@ pub(super) enum ConnectError {
     Gibberish,
 }
 
-struct Idle {
-    sender: SendRequest<EdgeBody>,
+struct Idle<C> {
+    connection: C,
     since: Instant,
+}
+
+/// A connection that waits.
+trait Connection {
+    fn is_usable(&self) -> bool;
+}
+
+impl Connection for SendRequest<EdgeBody> {
+    fn is_usable(&self) -> bool {
+        self.is_ready()
+    }
+}
+
+impl Connection for Client {
+    fn is_usable(&self) -> bool {
+        self.is_usable()
+    }
 }
 
 /// Connections that wait for their next request. The upstream is kept beside them: its address in memory is the key, and so
@@ -38,7 +56,31 @@ struct Idle {
 #[derive(Default)]
 struct Shelf {
     upstream: Option<Arc<Upstream>>,
-    idle: Vec<Idle>,
+    /// hyper's.
+    senders: Vec<Idle<SendRequest<EdgeBody>>>,
+    /// Ours.
+    clients: Vec<Idle<Client>>,
+}
+
+impl Shelf {
+    fn is_empty(&self) -> bool {
+        self.senders.is_empty() && self.clients.is_empty()
+    }
+}
+
+/// The latest that is still open.
+fn latest<C: Connection>(idle: &mut Vec<Idle<C>>, now: Instant, limit: Duration) -> Option<C> {
+    while let Some(Idle { connection, since }) = idle.pop() {
+        if now.saturating_duration_since(since) > limit {
+            // Those below are older still.
+            idle.clear();
+            return None;
+        }
+        if connection.is_usable() {
+            return Some(connection);
+        }
+    }
+    None
 }
 
 pub(super) struct Pool {
@@ -73,26 +115,38 @@ impl Pool {
         self.connect(upstream).await.map(|sender| (Sender::Http1(sender), false))
     }
 
-    /// A connection that was used before and is still open, the latest first.
-    fn take(&self, upstream: &Arc<Upstream>, now: Instant) -> Option<SendRequest<EdgeBody>> {
-        let mut shelves = self.shelves.borrow_mut();
-        let idle = &mut shelves.get_mut(&Arc::as_ptr(upstream))?.idle;
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if now.saturating_duration_since(since) > self.limits.upstream_idle {
-                // Those below are older still.
-                idle.clear();
-                return None;
-            }
-            if sender.is_ready() {
-                return Some(sender);
+    /// A connection of our own client's, and whether it was used before.
+    pub(super) async fn client(&self, upstream: &Upstream, now: Instant, fresh: bool) -> Result<(Client, bool), ConnectError> {
+        if !fresh {
+            let mut shelves = self.shelves.borrow_mut();
+            let shelf = shelves.get_mut(&std::ptr::from_ref(upstream));
+            if let Some(client) = shelf.and_then(|shelf| latest(&mut shelf.clients, now, self.limits.upstream_idle)) {
+                return Ok((client, true));
             }
         }
-        None
+        Box::pin(dial(upstream, &self.limits)).await.map(|stream| (Client::new(stream), false))
+    }
+
+    /// A connection that was used before and is still open.
+    fn take(&self, upstream: &Arc<Upstream>, now: Instant) -> Option<SendRequest<EdgeBody>> {
+        let mut shelves = self.shelves.borrow_mut();
+        latest(&mut shelves.get_mut(&Arc::as_ptr(upstream))?.senders, now, self.limits.upstream_idle)
     }
 
     /// Keeps a connection for the next request.
     pub(super) fn put(&self, upstream: &Arc<Upstream>, sender: SendRequest<EdgeBody>) {
-        if sender.is_closed() || upstream.is_draining() {
+        if !sender.is_closed() {
+            self.shelve(upstream, |shelf, since| shelf.senders.push(Idle { connection: sender, since }));
+        }
+    }
+
+    /// Keeps a connection of our own client's.
+    pub(super) fn put_client(&self, upstream: &Arc<Upstream>, client: Client) {
+        self.shelve(upstream, |shelf, since| shelf.clients.push(Idle { connection: client, since }));
+    }
+
+    fn shelve(&self, upstream: &Arc<Upstream>, put: impl FnOnce(&mut Shelf, Instant)) {
+        if upstream.is_draining() {
             return;
         }
         if self.is_empty() {
@@ -101,7 +155,7 @@ impl Pool {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.entry(Arc::as_ptr(upstream)).or_default();
         shelf.upstream.get_or_insert_with(|| Arc::clone(upstream));
-        shelf.idle.push(Idle { sender, since: Instant::now() });
+        put(shelf, Instant::now());
     }
 
     /// A new connection.
@@ -137,10 +191,10 @@ impl Pool {
         self.multiplexed.sweep(now, self.limits.upstream_idle);
         self.shelves.borrow_mut().retain(|_, shelf| {
             let drains = shelf.upstream.as_ref().is_none_or(|upstream| upstream.is_draining());
-            shelf.idle.retain(|idle| {
-                !drains && !idle.sender.is_closed() && now.saturating_duration_since(idle.since) <= self.limits.upstream_idle
-            });
-            !shelf.idle.is_empty()
+            let fresh = |since| !drains && now.saturating_duration_since(since) <= self.limits.upstream_idle;
+            shelf.senders.retain(|idle| fresh(idle.since) && !idle.connection.is_closed());
+            shelf.clients.retain(|idle| fresh(idle.since) && idle.connection.is_usable());
+            !shelf.is_empty()
         });
     }
 }

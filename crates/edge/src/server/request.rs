@@ -70,22 +70,31 @@ fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target
         return Err(Page::large_header());
     }
     let written = host_header(request)?;
-    let text = written.to_str().map_err(|_invalid| Page::bad_host())?;
-    let (name, _) = host::split(text).ok_or_else(Page::bad_host)?;
+    let mut seen = connection.host.borrow_mut();
+    let name = match &mut *seen {
+        Some((text, name)) if *text == written => name,
+        seen => {
+            let text = written.to_str().map_err(|_invalid| Page::bad_host())?;
+            let (name, _) = host::split(text).ok_or_else(Page::bad_host)?;
+            let name = name.into_owned().into_boxed_str();
+            &mut seen.insert((written.clone(), name)).1
+        }
+    };
+    let name: &str = name;
     let routes = connection.worker.shared.routes.load();
-    let target = routes.find(&name);
+    let target = routes.find(name);
     if let Some(sni) = &connection.sni
         && sni.as_str() != name
     {
         // A connection made for one app's name must not reach another's: whoever vouched for the one did not for the other.
         let allowed = routes.find(sni.as_str());
         if !matches!((allowed, target), (Some(a), Some(b)) if a.is_same(b)) {
-            return Err(Page::misdirected(&name));
+            return Err(Page::misdirected(name));
         }
     }
     match target.cloned() {
         Some(target) => Ok((target, written)),
-        None => Err(Page::unknown_host(&name)),
+        None => Err(Page::unknown_host(name)),
     }
 }
 

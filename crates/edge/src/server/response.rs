@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::task::spawn_local;
 
 use super::access::Record;
+use super::client::ClientBody;
 use super::connection::Connection;
 use super::sender::Sender;
 use super::worker::Worker;
@@ -67,13 +68,13 @@ pub(super) fn platform(
 /// An app's answer.
 pub(super) fn app(
     connection: &Rc<Connection>,
-    response: Response<Incoming>,
+    response: Response<impl Into<AppStream>>,
     exchange: Exchange,
     mut record: Record,
 ) -> Response<VisitorBody> {
     record.answered(response.status());
     response.map(|body| {
-        let body = AppBody::new(body, exchange, !connection.is_h2);
+        let body = AppBody::new(body.into(), exchange, !connection.is_h2);
         VisitorBody { source: Source::App(body), record: Some(record), _connection: Rc::clone(connection) }
     })
 }
@@ -117,16 +118,22 @@ impl Body for VisitorBody {
 /// A request's connection and place at an instance, held until the response has ended.
 pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
-    pub(super) sender: Sender,
+    /// hyper's end of it, where it is hyper's.
+    pub(super) sender: Option<Sender>,
     pub(super) lease: Lease,
 }
 
 impl Exchange {
     /// The response has ended: the connection serves the next request.
-    fn end(self) {
+    fn end(self, body: &mut AppStream) {
         let Self { worker, sender, lease } = self;
+        if let AppStream::Own(body) = body
+            && let Some(client) = body.take_client()
+        {
+            worker.pool.put_client(lease.upstream(), client);
+        }
         // A stream of HTTP/2 leaves nothing behind.
-        let Sender::Http1(mut sender) = sender else { return };
+        let Some(Sender::Http1(mut sender)) = sender else { return };
         if sender.is_ready() || sender.is_closed() {
             worker.pool.put(lease.upstream(), sender);
             return;
@@ -149,9 +156,55 @@ struct AppBody {
     watched: bool,
 }
 
+/// An app's response body.
+pub(super) enum AppStream {
+    /// As hyper reads it.
+    Hyper(Incoming),
+    /// As our own client does.
+    Own(ClientBody),
+}
+
+impl From<Incoming> for AppStream {
+    fn from(body: Incoming) -> Self {
+        Self::Hyper(body)
+    }
+}
+
+impl From<ClientBody> for AppStream {
+    fn from(body: ClientBody) -> Self {
+        Self::Own(body)
+    }
+}
+
+impl Body for AppStream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
+            Self::Own(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Hyper(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Hyper(body) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
+        }
+    }
+}
+
 /// What is held for a response. Given up by its visitor, or by who watches it.
 struct Stream {
-    body: Option<Incoming>,
+    body: Option<AppStream>,
     patience: Patience,
     /// Dropping it before the end, together with the body, closes the connection and thereby cancels the request.
     exchange: Option<Exchange>,
@@ -162,10 +215,14 @@ struct Stream {
 }
 
 impl AppBody {
-    fn new(body: Incoming, exchange: Exchange, watched: bool) -> Self {
+    fn new(body: AppStream, exchange: Exchange, watched: bool) -> Self {
         let limits = &exchange.worker.shared.limits;
         // A stream that lives long, as those of gRPC do, is held to the same silence as a WebSocket.
-        let limit = if exchange.sender.is_multiplexed() { limits.upgrade_idle } else { limits.response_body_idle };
+        let limit = if exchange.sender.as_ref().is_some_and(Sender::is_multiplexed) {
+            limits.upgrade_idle
+        } else {
+            limits.response_body_idle
+        };
         let patience = Patience::new(limit);
         let mut stream = Stream { body: Some(body), patience, exchange: Some(exchange), taken: 0, awaits_app: true };
         stream.settle();
@@ -222,8 +279,8 @@ impl Stream {
     }
 
     fn end(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.end();
+        if let (Some(exchange), Some(body)) = (self.exchange.take(), &mut self.body) {
+            exchange.end(body);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A way to send one request to an instance: a connection of HTTP/1.1, or a place on one of HTTP/2.
+//! hyper's way to send one request to an instance: a connection of HTTP/1.1, or a place on one of HTTP/2.
 
 use http::{Request, Response};
 use hyper::body::Incoming;

@@ -1,0 +1,82 @@
+//! The way of a request without a body: its head is written once, and can be sent again as it is.
+
+use std::rc::Rc;
+
+use http::uri::PathAndQuery;
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+
+use super::{Forward, REFUSALS, Unanswered, is_repeatable};
+use crate::pages::Page;
+use crate::server::client::{self, Added, ClientBody, ClientError};
+use crate::server::pool::ConnectError;
+use crate::server::response::{self, VisitorBody};
+use crate::{Protocol, app::Lease};
+
+impl Forward<'_> {
+    /// Takes the request to an instance, and brings the response.
+    pub(super) async fn bodiless(mut self, request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
+        let lease = match self.place().await {
+            Ok(lease) => lease,
+            Err(page) => return Err(Box::new((page, self.record))),
+        };
+        if lease.upstream().protocol() != Protocol::Http1 {
+            return Box::pin(self.with_body(request, false, lease)).await;
+        }
+        match self.ask(&request, lease).await {
+            Ok((mut response, lease)) => {
+                // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
+                *response.version_mut() = Version::HTTP_11;
+                let exchange = response::Exchange { worker: Rc::clone(&self.connection.worker), sender: None, lease };
+                Ok(response::app(self.connection, response, exchange, self.record))
+            }
+            Err(page) => Err(Box::new((page, self.record))),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request<Incoming>, mut lease: Lease) -> Result<(Response<ClientBody>, Lease), Page> {
+        let added = Added { host: self.host, peer: &self.connection.forwarded_for, scheme: self.connection.scheme };
+        let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        let head = client::request_head(request.method(), path, request.headers(), &added);
+        let (mut fresh, mut refusals) = (false, 0);
+        loop {
+            let reached = self.connection.worker.pool.client(lease.upstream(), self.record.began(), fresh).await;
+            match reached {
+                Ok((client, reused)) => {
+                    self.record.went_to(lease.upstream());
+                    let patience = self.app.settings_now().request_timeout;
+                    let sending = client.send(&head, request.method(), reused);
+                    let Ok(sent) = tokio::time::timeout(patience, sending).await else {
+                        return Err(Page::timed_out(self.app.name(), patience));
+                    };
+                    match sent {
+                        Ok(response) => {
+                            lease.upstream().started();
+                            return Ok((response, lease));
+                        }
+                        Err(ClientError::Gibberish) => return Err(Page::gibberish(self.app.name())),
+                        Err(ClientError::Closed { unsent }) if reused && (unsent || is_repeatable(request.method())) => {
+                            // Once more, on a connection that nobody has had the time to close.
+                            fresh = true;
+                        }
+                        Err(error) => {
+                            tracing::debug!(app = self.app.name(), ?error, "an instance did not answer");
+                            return Err(Page::died(self.app.name()));
+                        }
+                    }
+                }
+                Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
+                Err(ConnectError::Gibberish) => return Err(Page::gibberish(self.app.name())),
+                Err(ConnectError::Refused(error)) => {
+                    self.refused(&lease, &error);
+                    refusals += 1;
+                    if refusals == REFUSALS {
+                        return Err(Page::refused(self.app.name()));
+                    }
+                }
+            }
+            drop(lease);
+            lease = self.place().await?;
+        }
+    }
+}
