@@ -13,13 +13,19 @@ use crate::authority::{Authority, AuthorityError, Leaf};
 use crate::listen::EdgeError;
 use crate::{HostName, Routes};
 
+/// Leaves that are kept of names which are nobody's.
+const STRANGERS: usize = 32;
+
 /// Certificates for the hosts that the edge serves.
 pub(crate) struct Certificates {
     authority: Authority,
     routes: Arc<ArcSwap<Routes>>,
     platform: Vec<HostName>,
     leaves: ArcSwap<HashMap<HostName, Leaf>>,
-    /// The leaf for those who name no host, or one that is not served.
+    /// Leaves of names below the platform's that are nobody's, the newest last: who asks for an app that is not there is to read
+    /// the page that says so, not a warning.
+    strangers: Mutex<Vec<(HostName, Leaf)>>,
+    /// The leaf for all others.
     default: ArcSwap<Leaf>,
     /// Held while a leaf is made, so that a crowd at one new host costs one signature.
     issuing: Mutex<()>,
@@ -32,12 +38,41 @@ impl Certificates {
         platform: Vec<HostName>,
     ) -> Result<Self, AuthorityError> {
         let default = ArcSwap::from_pointee(authority.issue(&platform, OffsetDateTime::now_utc())?);
-        Ok(Self { authority, routes, platform, leaves: ArcSwap::default(), default, issuing: Mutex::new(()) })
+        Ok(Self {
+            authority,
+            routes,
+            platform,
+            leaves: ArcSwap::default(),
+            strangers: Mutex::default(),
+            default,
+            issuing: Mutex::new(()),
+        })
     }
 
     fn find(&self, name: Option<&str>, now: OffsetDateTime) -> Arc<CertifiedKey> {
         let host = name.and_then(|name| HostName::parse(name).ok());
-        host.and_then(|host| self.leaf(&host, now)).unwrap_or_else(|| self.default_leaf(now))
+        let own = host.and_then(|host| self.leaf(&host, now).or_else(|| self.strangers_leaf(&host, now)));
+        own.unwrap_or_else(|| self.default_leaf(now))
+    }
+
+    /// The leaf of a name that could be an app's.
+    fn strangers_leaf(&self, host: &HostName, now: OffsetDateTime) -> Option<Arc<CertifiedKey>> {
+        let domain = self.platform.first()?.as_str();
+        let label = host.as_str().strip_suffix(domain)?.strip_suffix('.')?;
+        if label.is_empty() || label.contains('.') {
+            return None;
+        }
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, leaf)) = strangers.iter().find(|(known, leaf)| known == host && now < leaf.renew_at) {
+            return Some(Arc::clone(&leaf.key));
+        }
+        let leaf = self.issue(std::slice::from_ref(host), now)?;
+        let key = Arc::clone(&leaf.key);
+        if strangers.len() == STRANGERS {
+            strangers.remove(0);
+        }
+        strangers.push((host.clone(), leaf));
+        Some(key)
     }
 
     /// The leaf of a host that is served.
@@ -131,12 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_for_a_host_that_is_not_served() {
+    fn names_that_are_nobodys_are_certified_below_the_platforms_own_and_forgotten() {
         let certificates = certificates(&["localhost"]);
         let now = OffsetDateTime::now_utc();
         let default = certificates.find(None, now);
-        assert!(Arc::ptr_eq(&default, &certificates.find(Some("other.localhost"), now)));
-        assert!(Arc::ptr_eq(&default, &certificates.find(Some("..."), now)));
+        for elsewhere in ["other.example", "a.b.localhost", "xlocalhost", "..."] {
+            assert!(Arc::ptr_eq(&default, &certificates.find(Some(elsewhere), now)), "{elsewhere}");
+        }
+        let other = certificates.find(Some("other.localhost"), now);
+        assert!(!Arc::ptr_eq(&default, &other));
+        assert!(Arc::ptr_eq(&other, &certificates.find(Some("other.localhost"), now)));
+        for number in 0..STRANGERS {
+            certificates.find(Some(&format!("stranger-{number}.localhost")), now);
+        }
+        assert_eq!(certificates.strangers.lock().unwrap().len(), STRANGERS);
+        assert!(!Arc::ptr_eq(&other, &certificates.find(Some("other.localhost"), now)), "made anew");
         assert!(certificates.leaves.load().is_empty());
     }
 }
