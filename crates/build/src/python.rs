@@ -8,6 +8,7 @@ pub(crate) mod imports;
 pub(crate) mod install;
 pub(crate) mod lock;
 pub(crate) mod manifest;
+pub(crate) mod pep508;
 pub(crate) mod pins;
 pub(crate) mod pipfile;
 pub(crate) mod pyproject;

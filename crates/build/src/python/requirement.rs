@@ -3,7 +3,7 @@
 use pep440_rs::{Operator, Version, VersionSpecifiers};
 use pep508_rs::{MarkerTree, Requirement, VerbatimUrl, VersionOrUrl};
 
-use super::drop;
+use super::{drop, pep508};
 
 /// A requirement as the installer gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,14 +189,8 @@ pub(crate) fn parse(text: &str, hashes: &[&str]) -> Result<Parsed, String> {
 }
 
 fn read(text: &str) -> Result<Requirement<VerbatimUrl>, String> {
-    match text.parse() {
-        Ok(requirement) => Ok(requirement),
-        Err(error) => {
-            let error: pep508_rs::Pep508Error<VerbatimUrl> = error;
-            // The first error is about what was written, the second about what we made of it.
-            lenient(text).parse().map_err(|_second: pep508_rs::Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
-        }
-    }
+    // The first error is about what was written, the second about what we made of it.
+    pep508::read(text).or_else(|error| pep508::read(&lenient(text)).map_err(|_second| error))
 }
 
 /// Mends `>=2.2.*`, `>=1.0<2.0`, `==1.0.` and `=>1.0`, which pip took for long or people write.

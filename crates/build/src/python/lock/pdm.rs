@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pep508_rs::{Requirement, VerbatimUrl};
 use toml::Table;
 
+use crate::python::pep508;
 use crate::python::requirement::normalise;
 use crate::python::toml_ext::{string, strings, table, tables};
 
@@ -92,7 +92,7 @@ fn hashes(files: &[&Table]) -> Vec<String> {
 }
 
 fn need(text: &str) -> Option<Need> {
-    let requirement: Requirement<VerbatimUrl> = text.parse().ok()?;
+    let requirement = pep508::read(text).ok()?;
     Some(Need {
         extras: requirement.extras.iter().map(|extra| normalise(extra.as_ref())).collect(),
         marker: requirement.marker.try_to_string(),
