@@ -1,4 +1,4 @@
-//! The edge beside nginx and HAProxy in front of the same upstream, and beside going direct: throughput, latency, CPU time.
+//! The edge beside nginx and `HAProxy` in front of the same upstream, and beside going direct: throughput, latency, CPU time.
 
 mod load;
 pub(crate) mod role;
