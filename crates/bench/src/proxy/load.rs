@@ -105,7 +105,8 @@ impl Load {
         let after = (server.cpu()?, cpu(&[servers.upstream_pid()])?, clients()?);
         ensure!(printed.requests > 0, "no request was answered by {} under {}", server.kind.name(), self.name());
         #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-        let per_request = |before: Duration, after: Duration| (after - before).as_secs_f64() / printed.requests as f64;
+        let per_request =
+            |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / printed.requests as f64;
         let proxy = if server.kind == Kind::Direct { 0.0 } else { per_request(before.0, after.0) };
         let cpu_all = proxy + per_request(before.1, after.1) + per_request(before.2, after.2);
         let Printed { rate, p50, p99, failed, .. } = printed;

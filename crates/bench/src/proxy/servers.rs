@@ -1,4 +1,4 @@
-//! The servers that are measured: the edge, nginx and HAProxy, as an expert would set them up for this, and the upstream itself.
+//! The servers that are measured: the edge, nginx and `HAProxy`, as an expert would set them up for this, and the upstream itself.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Edge,
     /// Debian's nginx.
     Nginx,
-    /// Debian's HAProxy.
+    /// Debian's `HAProxy`.
     Haproxy,
     /// The upstream without a proxy.
     Direct,

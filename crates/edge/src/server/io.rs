@@ -175,7 +175,9 @@ impl AsyncWrite for Wire {
         }
         PIECES.with_borrow_mut(|pieces| {
             pieces.clear();
-            bufs.iter().for_each(|buf| pieces.extend_from_slice(buf));
+            for buf in bufs {
+                pieces.extend_from_slice(buf);
+            }
             stream.poll_write(cx, pieces)
         })
     }

@@ -136,8 +136,11 @@ mod tests {
 
     use super::*;
 
-    /// What a reader makes of these bytes when they come in pieces: the body, its trailers, and what is left over.
-    fn read(pieces: &[&[u8]]) -> io::Result<Option<(Vec<u8>, HeaderMap, Vec<u8>)>> {
+    /// A body, its trailers, and what is left over.
+    type Whole = (Vec<u8>, HeaderMap, Vec<u8>);
+
+    /// What a reader makes of these bytes when they come in pieces.
+    fn read(pieces: &[&[u8]]) -> io::Result<Option<Whole>> {
         let (mut chunks, mut buffer) = (Chunks::default(), BytesMut::new());
         let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
         for piece in pieces {
