@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use control::{Access, Control, may};
+use http::{HeaderValue, header};
 use model::AppName;
 use source::git::Service;
 
@@ -14,9 +15,22 @@ use crate::access::who;
 use crate::answer::{Answer, Problem};
 
 /// Serves a fetch or a push. A push to an app that is not there yet creates it.
-pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<String>, request: Request) -> Answer<Response> {
+pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<String>, request: Request) -> Response {
+    answer(&control, &path, request).await.unwrap_or_else(|problem| {
+        // git shows the person an error's body where it is plain text, as `remote:` lines, and nothing of it otherwise.
+        let ErrorBody { message, help, .. } = &problem.0;
+        let text = [message.as_str(), help.as_str()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+        let mut response = problem.into_response();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        *response.body_mut() = Body::from(text + "\n");
+        response
+    })
+}
+
+async fn answer(control: &Control, path: &str, request: Request) -> Answer<Response> {
     let (parts, body) = request.into_parts();
-    let who = who(&parts, &control).await?;
+    let who = who(&parts, control).await?;
     // Whoever has no token learns nothing, and git asks for one.
     may(&who, &Access::Hello)?;
     let nothing =

@@ -21,6 +21,13 @@ pub(super) async fn run(context: &Context, app: &AppName, action: SettingsAction
         SettingsAction::Get => context.printer.text(&client.settings_yaml(app).await?),
         SettingsAction::Apply { file } => {
             let (text, name) = read(&file)?;
+            if text.trim().is_empty() {
+                // More likely a mistake than a wish: every variable would be gone.
+                return Err(Failure::usage(
+                    format!("{name} is empty; nothing was changed"),
+                    "'{}' sets everything back to its default",
+                ));
+            }
             // Checked here, too: an error then has the file's name and needs no platform.
             deploy::parse_settings(&text, &name)?;
             let began = Instant::now();

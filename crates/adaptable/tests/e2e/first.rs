@@ -63,13 +63,15 @@ fn the_edge_speaks_as_browsers_expect(platform: &testkit::Platform) {
     .expect(0);
     assert_eq!(curl.stdout, "Hello World!\n2 200");
 
-    // Nobody gets a certificate for a name without an app, so a visitor who insists is the one to see the page.
+    // A name without an app has a certificate all the same: without, nobody would see the page.
+    let authority = platform.data().join("ca.pem").display().to_string();
     let insist = |accept: &str| {
         let output = Output::from(
             Command::new("curl")
                 .args([
                     "-sS",
-                    "--insecure",
+                    "--cacert",
+                    &authority,
                     "--resolve",
                     &format!("nobody.localhost:{port}:127.0.0.1"),
                     "-H",

@@ -35,6 +35,11 @@ fn a_push_deploys_while_the_pusher_watches() {
     assert_ne!(refused.code, 0, "{}", refused.stderr);
     assert_eq!(platform.cli(&["apps", "--json"]).expect(0).json(), serde_json::json!([]));
 
+    let named = remote(&token).replace("pushed.git", "Not_A_Name.git");
+    let misnamed = git(&platform, &repository, &["push", &named, "main"]);
+    assert!(misnamed.code != 0 && misnamed.stderr.contains("remote:"), "{}", misnamed.stderr);
+    assert!(misnamed.stderr.contains("Not_A_Name"), "{}", misnamed.stderr);
+
     let first = git(&platform, &repository, &["push", &remote(&token), "main"]).expect(0);
     for part in
         ["remote: deployment 1 of pushed", "remote: plan", "remote: start: done", "remote: live: https://pushed.localhost:"]
