@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use testkit::wait_until;
 
-use crate::{after_a_crash, plain, platform};
+use crate::{after_a_crash, plain, platform, settings};
 
 #[test]
 fn visitors_notice_nothing_of_a_deployment() {
@@ -82,4 +83,37 @@ fn memory_has_a_limit_and_files_count() {
     }
     let told = "the instance ended: killed, because it needed more memory than its limit";
     wait_until("the log tells why", 5, || platform.cli(&["logs", "shop"]).expect(0).stdout.contains(told));
+}
+
+#[test]
+fn a_revision_takes_visitors_once_the_probed_path_is_answered_well() {
+    let platform = platform();
+    // Until it has warmed up, the path breaks off; everything else is answered from the start.
+    let warming = |text: &str, seconds: u32| {
+        plain(text).replace(
+            "    def on_boot",
+            &format!("    def on_ready(self, query):\n        if time.time() < STARTED + {seconds}:\n            raise RuntimeError('warming up')\n        return 'ready'\n\n    def on_boot"),
+        ) .replace("TEXT = ", "STARTED = time.time()\nTEXT = ")
+    };
+    let source = platform.source("shop", &[("app.py", &warming("old", 0))]);
+    let probed = settings(&platform, "serving:\n  probePath: /ready\n");
+    platform.deploy(&source, &["--settings", &probed]);
+    fs::write(source.join("app.py"), warming("new", 3)).expect("a file");
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let deployment = scope.spawn(|| platform.deploy(&source, &[]));
+        while !deployment.is_finished() {
+            let answer = platform.get("shop", "/");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert!(answer.text() == "old" || began.elapsed() > Duration::from_secs(3), "served before it was ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        deployment.join().expect("it becomes live");
+    });
+    assert!(began.elapsed() > Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(platform.get("shop", "/").text(), "new");
+
+    let bad = settings(&platform, "serving:\n  probePath: ready\n");
+    let refused = platform.cli(&["settings", "shop", "apply", "-f", &bad]).expect(2);
+    assert!(refused.stderr.contains("serving.probePath: must be a path that begins with '/'"), "{}", refused.stderr);
 }
