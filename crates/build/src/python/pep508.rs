@@ -1,4 +1,4 @@
-//! The reader of requirements that we use, kept from names over which it panics.
+//! The reader of requirements that we use, kept from texts over which it panics.
 
 use pep508_rs::{Pep508Error, Requirement, VerbatimUrl};
 
@@ -6,6 +6,10 @@ use pep508_rs::{Pep508Error, Requirement, VerbatimUrl};
 pub(crate) fn read(text: &str) -> Result<Requirement<VerbatimUrl>, String> {
     if let Some(name) = unfinished(text) {
         return Err(format!("the name `{name}` must end with a letter or a digit"));
+    }
+    // A requirement is ASCII. The reader counts bytes where it means characters, and panics within one.
+    if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
+        return Err(format!("`{other}` has no place in a requirement"));
     }
     text.parse().map_err(|error: Pep508Error<VerbatimUrl>| error.message.to_string().to_lowercase())
 }
@@ -42,6 +46,9 @@ mod tests {
             " p_ ; python_version < '3'",
         ] {
             assert!(read(text).is_err_and(|error| error.contains("must end with")), "{text}");
+        }
+        for text in ["p ; python_version < \"3.12\"\u{d9}", "p\u{e4}", "p>=1\u{2026}"] {
+            assert!(read(text).is_err_and(|error| error.contains("has no place")), "{text}");
         }
         for text in ["p", "a_b", "a.b-c>=1", "p[a_b,c]==1.*", "p [ x ] ; python_version < '3'"] {
             assert!(read(text).is_ok(), "{text}: {:?}", read(text));
