@@ -49,7 +49,8 @@ pub(crate) fn measure(app: &App<'_>, program: &str, source: &std::path::Path, co
         let host = format!("{}.localhost", names[0]);
         let mut there = Kept::new(platform.connect(&names[0])?, &host);
         let mut here = Kept::new(app.platform().connect(NAME)?, &format!("{NAME}.localhost"));
-        (there.get()?, here.get()?);
+        there.get()?;
+        here.get()?;
         for _ in 0..BATCH {
             large.add(there.get()?);
             small.add(here.get()?);
