@@ -16,19 +16,20 @@ use servers::{Kind, Server, Servers};
 
 /// How much is measured.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "they are the flags' names, beside others of the bench")]
 pub(crate) struct ProxyArgs {
     /// Seconds of each load on a proxy.
-    #[arg(long = "proxy-seconds", env = "BENCH_PROXY_SECONDS", default_value_t = 2)]
-    seconds: u64,
+    #[arg(long, env = "BENCH_PROXY_SECONDS", default_value_t = 2)]
+    proxy_seconds: u64,
     /// Loads of each kind on each proxy.
-    #[arg(long = "proxy-rounds", env = "BENCH_PROXY_ROUNDS", default_value_t = 5)]
-    rounds: usize,
+    #[arg(long, env = "BENCH_PROXY_ROUNDS", default_value_t = 5)]
+    proxy_rounds: usize,
     /// Only the loads whose name contains this.
-    #[arg(long = "proxy-filter", default_value = "")]
-    filter: String,
+    #[arg(long, default_value = "")]
+    proxy_filter: String,
     /// Threads of each proxy; 0 means one per core.
-    #[arg(long = "proxy-threads", default_value_t = 0)]
-    threads: usize,
+    #[arg(long, default_value_t = 0)]
+    proxy_threads: usize,
 }
 
 /// What was measured of one load.
@@ -87,9 +88,9 @@ pub(crate) use servers::Kind as Proxy;
 
 /// Measures all loads, in turns.
 pub(crate) fn measure(args: &ProxyArgs, mut say: impl FnMut(&str)) -> Result<Vec<Cell>> {
-    let servers = Servers::start(args.threads).context("start the proxies")?;
+    let servers = Servers::start(args.proxy_threads).context("start the proxies")?;
     let mut cells = Vec::new();
-    for load in load::all().into_iter().filter(|load| load.name().contains(&args.filter)) {
+    for load in load::all().into_iter().filter(|load| load.name().contains(&args.proxy_filter)) {
         say(&format!("through the proxies: {}", load.name()));
         let kinds: Vec<&Server> = servers.all().filter(|server| server.address(load.protocol).is_some()).collect();
         let mut series: Vec<Vec<Run>> = kinds.iter().map(|_| Vec::new()).collect();
@@ -97,8 +98,8 @@ pub(crate) fn measure(args: &ProxyArgs, mut say: impl FnMut(&str)) -> Result<Vec
         for server in &kinds {
             let _warm = load.run(server, &servers, Duration::from_secs(1));
         }
-        let time = Duration::from_secs(args.seconds) + load.opening();
-        for round in 0..args.rounds {
+        let time = Duration::from_secs(args.proxy_seconds) + load.opening();
+        for round in 0..args.proxy_rounds {
             // Each begins once, so that nobody always comes after the same neighbour.
             for at in 0..kinds.len() {
                 let at = (at + round) % kinds.len();

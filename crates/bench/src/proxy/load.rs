@@ -90,9 +90,10 @@ impl Load {
         format!("{version} {tls} {}{streams}", self.connections)
     }
 
-    /// What the handshakes may take on a busy machine, beside the requests.
+    /// More time for loads that begin with many handshakes: the first request of each connection waits for those of the others in
+    /// the client itself, and all first ones together should be fewer than the one in a hundred that p99 leaves out.
     pub(super) fn opening(&self) -> Duration {
-        if self.protocol.is_tls() && self.connections > 100 { Duration::from_secs(2) } else { Duration::ZERO }
+        if self.protocol.is_tls() && self.connections > 100 { Duration::from_secs(6) } else { Duration::ZERO }
     }
 
     /// Puts it on a server.

@@ -103,6 +103,9 @@ async fn accept<F: Future<Output = ()> + 'static>(
             serving.await;
             drop((slot, entry));
         });
+        // One at a time, between looks at what else there is to do: otherwise a crowd that comes at once has all its handshakes
+        // done before the first of its requests is answered.
+        tokio::task::yield_now().await;
     }
 }
 
