@@ -23,8 +23,8 @@ use crate::identity;
 
 /// How long visitors' requests may take to end once the platform is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long they may take once a successor serves: nobody waits for this platform's end.
-const HANDED_OVER_DRAIN: Duration = Duration::from_secs(30);
+/// How long they may take once a successor serves: nobody waits for this platform's end, and a request may take so long anyway.
+const HANDED_OVER_DRAIN: Duration = Duration::from_mins(5);
 /// How long, within that, a visitor who is connected and says nothing may take to send a request.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long after its name has become the successor's the platform's socket is served on.

@@ -108,7 +108,7 @@ fn pause_resume_logs_and_delete() {
     platform.cli(&["delete", "shop", "--yes"]).expect(0);
     platform.cli(&["status", "shop"]).expect(1);
     assert_eq!(platform.cli(&["apps", "--json"]).expect(0).json(), json!([]));
-    assert!(platform.connect("shop").is_err(), "no certificate for an app that is gone");
+    assert_eq!(platform.get("shop", "/").status, 404, "an app that is gone");
     let left = || {
         let layers = fs::read_dir(platform.data().join("layers")).expect("the layers").flatten().count();
         let logs =

@@ -55,10 +55,12 @@ fn killed_at_any_moment_of_a_deployment() {
             texts.insert(number, text);
             let document = deployments.iter().find(|it| it["deployment"] == number).expect("it is listed");
             let live = document["state"] == "live";
-            assert_eq!(
+            // Killed between writing the order down and answering it: then the client can't know that it was accepted.
+            let unanswered = output.status.code() == Some(3) && document["steps"].as_array().is_some_and(Vec::is_empty);
+            assert!(
+                unanswered || output.status.code() == Some(i32::from(!live)),
+                "the client tells the end: {:?} {document}\n{}",
                 output.status.code(),
-                Some(i32::from(!live)),
-                "the client tells the end: {document}\n{}",
                 String::from_utf8_lossy(&output.stderr)
             );
             if live { finished += 1 } else { interrupted += 1 }
