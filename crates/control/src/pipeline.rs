@@ -240,7 +240,7 @@ pub(crate) async fn prove(
 /// One more instance of a candidate, not ready yet.
 async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Result<Instance, StartFailure> {
     let engine = &control.inner.engine;
-    let (spec, port) = entry.specs.instance(live);
+    let (spec, port) = entry.specs.candidate(live);
     let _place =
         control.inner.machine.admit(engine, spec.limits.memory_bytes.min(START_NEED)).await.map_err(StartFailure::NoRoom)?;
     let image = entry.specs.in_use(&live.spec.image);

@@ -22,6 +22,9 @@ const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const BUNDLE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 /// Processes and threads of one instance.
 const PIDS: u32 = 1024;
+/// The share of the processor under contention that an instance has which serves, and one that is to serve later.
+pub(crate) const WEIGHT: u32 = 100;
+const CANDIDATE_WEIGHT: u32 = 20;
 /// How long a request waits for a place where all instances are full: so long, or so many of the app's usual starts.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 const QUEUE_STARTS: f64 = 3.5;
@@ -75,6 +78,13 @@ impl Specs {
         (self.container(live.number, &live.spec, live.spec.args.clone(), "i"), port_of(&live.spec))
     }
 
+    /// The same for an instance that starts while others serve: where the processor is short, they come first.
+    pub(crate) fn candidate(&self, live: &Live) -> (ContainerSpec, u16) {
+        let (mut spec, port) = self.instance(live);
+        spec.limits.cpu_weight = CANDIDATE_WEIGHT;
+        (spec, port)
+    }
+
     /// Says that an instance of this image is about to run.
     pub(crate) fn in_use(self: &Arc<Self>, image: &str) -> InUse {
         *self.images.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default() += 1;
@@ -105,7 +115,7 @@ impl Specs {
             cwd: build::plan::APP_DIR.to_owned(),
             hostname: self.app.to_string(),
             profile: Profile::App,
-            limits: Limits { memory_bytes, cpu_millis: spec.resources.cpu_millis(), cpu_weight: 100, pids: PIDS },
+            limits: Limits { memory_bytes, cpu_millis: spec.resources.cpu_millis(), cpu_weight: WEIGHT, pids: PIDS },
             mounts: Vec::new(),
             stdin: false,
         }

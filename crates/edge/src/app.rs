@@ -253,6 +253,16 @@ impl AppHandle {
         }
     }
 
+    /// Somebody is about to ask: where every instance is frozen, one is thawed, so that it runs by the time the request is there.
+    pub(crate) fn stir(&self) {
+        let upstreams = self.upstreams.load();
+        if upstreams.iter().all(|upstream| upstream.is_frozen())
+            && let Some(first) = upstreams.first()
+        {
+            first.stir();
+        }
+    }
+
     /// Gives free room to requests that wait, the oldest first.
     fn admit_waiting(self: &Arc<Self>) {
         self.waiting.admit(|| self.pick().map(|upstream| Lease { app: Arc::clone(self), upstream }));

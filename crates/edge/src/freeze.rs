@@ -176,6 +176,15 @@ impl Freezing {
         self.control.freeze().map(|()| true)
     }
 
+    /// Decides under the lock, and thaws where `decide` says so.
+    pub(crate) fn thaw_if(&self, decide: impl FnOnce() -> bool) -> io::Result<bool> {
+        let _order = self.write.lock().unwrap_or_else(PoisonError::into_inner);
+        if !decide() {
+            return Ok(false);
+        }
+        self.control.thaw().map(|()| true)
+    }
+
     /// Writes, after whatever is being written.
     pub(crate) fn thaw(&self) -> io::Result<()> {
         let _order = self.write.lock().unwrap_or_else(PoisonError::into_inner);

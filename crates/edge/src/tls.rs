@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::authority::{Authority, AuthorityError, Leaf};
 use crate::listen::EdgeError;
-use crate::{HostName, Routes};
+use crate::{HostName, Routes, Target};
 
 /// Leaves that are kept of names which are nobody's.
 const STRANGERS: usize = 32;
@@ -77,7 +77,10 @@ impl Certificates {
 
     /// The leaf of a host that is served.
     fn leaf(&self, host: &HostName, now: OffsetDateTime) -> Option<Arc<CertifiedKey>> {
-        self.routes.load().find(host.as_str())?;
+        if let Target::App(app) = self.routes.load().find(host.as_str())? {
+            // The handshake takes about as long as a thaw: the two may go side by side.
+            app.stir();
+        }
         let fresh =
             |leaves: &HashMap<HostName, Leaf>| leaves.get(host).filter(|leaf| now < leaf.renew_at).map(|l| Arc::clone(&l.key));
         if let Some(key) = fresh(&self.leaves.load()) {
@@ -144,7 +147,6 @@ pub(crate) fn server_config(certificates: Arc<Certificates>) -> Result<Arc<Serve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Target;
 
     fn certificates(hosts: &[&str]) -> Certificates {
         let hosts: Vec<HostName> = hosts.iter().map(|host| host.parse().unwrap()).collect();

@@ -136,6 +136,17 @@ impl Upstream {
         }
     }
 
+    /// Thaws a frozen instance for a request that is about to come; it is frozen again after the usual delay if none does.
+    pub(crate) fn stir(self: &Arc<Self>) {
+        let Some(freezing) = &self.freezing else { return };
+        // Under the lock, since no request holds the instance: a freeze in between would be undone, and the flag would stay.
+        match freezing.thaw_if(|| self.count.compare_exchange(FROZEN, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()) {
+            Ok(true) => freezing.idle(self),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(upstream = self.id(), %error, "thaw an instance"),
+        }
+    }
+
     #[cold]
     fn thaw(&self) -> Entered {
         let Some(freezing) = &self.freezing else { return Entered::Running };

@@ -191,6 +191,10 @@ impl Engine for FakeEngine {
         self.listeners(id).await.map(|_running| Usage { memory_bytes: 1 << 20, cpu_seconds: 0.01 })
     }
 
+    async fn weigh(&self, id: &ContainerId, _weight: u32) -> Result<(), EngineError> {
+        self.listeners(id).await.map(drop)
+    }
+
     async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError> {
         self.listeners(id).await.map(drop)
     }

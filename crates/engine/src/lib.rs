@@ -149,6 +149,9 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Changes a container's share of the processor under contention, as in [`Limits::cpu_weight`].
+    async fn weigh(&self, id: &ContainerId, weight: u32) -> Result<(), EngineError>;
+
     /// Pushes the memory of a container that does nothing out to where it costs less. Fine where there is no such place.
     async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError>;
 

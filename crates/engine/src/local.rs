@@ -286,6 +286,10 @@ impl Engine for LocalEngine {
         line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
+    async fn weigh(&self, id: &ContainerId, weight: u32) -> Result<(), EngineError> {
+        self.done(Request::Weigh(id.clone(), weight), None).await
+    }
+
     async fn push_out(&self, id: &ContainerId) -> Result<(), EngineError> {
         self.done(Request::PushOut(id.clone()), None).await
     }

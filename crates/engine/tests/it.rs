@@ -20,7 +20,7 @@ use sandbox::{Launcher, LauncherConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use memory::memory_is_pushed_out_where_there_is_swap;
+use memory::{a_weight_is_changed_while_it_runs, memory_is_pushed_out_where_there_is_swap};
 
 /// A platform's user id, as the launcher is told; the tests are root, which the rules keep away from containers otherwise.
 const PLATFORM: u32 = 0;
@@ -52,6 +52,7 @@ tests![
     listeners_are_told,
     a_freezer_stops_the_processor,
     memory_is_pushed_out_where_there_is_swap,
+    a_weight_is_changed_while_it_runs,
     twenty_start_at_once,
     a_written_layer_is_sealed_pruned_packed_and_shared,
     hostile_archives_stay_inside,

@@ -144,6 +144,11 @@ fn user_namespaces() -> Finding {
     }
 }
 
+/// A weight in the unit of version 1.
+fn shares(weight: u32) -> u64 {
+    (u64::from(weight) * 1024 / 100).clamp(2, 262_144)
+}
+
 /// Hides the hierarchies from the calling process and all its children to come; it must be in a mount namespace of its own.
 ///
 /// The runtime would look after groups by itself: join them once more, a matter of milliseconds, and at a failure kill whoever is in
@@ -199,14 +204,13 @@ impl Group {
             }
             return Ok(());
         }
-        let shares = (u64::from(limits.cpu_weight) * 1024 / 100).clamp(2, 262_144);
         for (controller, file, value) in [
             ("memory", "memory.limit_in_bytes", limits.memory_bytes.to_string()),
             ("memory", "memory.memsw.limit_in_bytes", limits.memory_bytes.to_string()),
             ("cpu", "cpu.cfs_period_us", "100000".to_owned()),
             ("cpu", "cpu.cfs_quota_us", quota.to_string()),
             ("cpu", "cpu.cfs_burst_us", quota.to_string()),
-            ("cpu", "cpu.shares", shares.to_string()),
+            ("cpu", "cpu.shares", shares(limits.cpu_weight).to_string()),
             ("pids", "pids.max", limits.pids.to_string()),
         ] {
             if let Some(path) = self.v1(controller, file).filter(|path| path.exists()) {
@@ -214,6 +218,16 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Changes its share of the processor under contention; 100 is usual.
+    pub(crate) fn weigh(&self, weight: u32) -> io::Result<()> {
+        let (path, value) = if self.cgroups.pure() {
+            (self.v2("cpu.weight"), u64::from(weight.clamp(1, 10_000)))
+        } else {
+            (self.v1("cpu", "cpu.shares"), shares(weight))
+        };
+        path.filter(|path| path.exists()).map_or(Ok(()), |path| fs::write(path, value.to_string()))
     }
 
     /// Puts the calling process, and all its children to come, into the group.

@@ -28,6 +28,8 @@ pub enum Request {
     Listeners(ContainerId),
     /// What does it use?
     Usage(ContainerId),
+    /// Change its share of the processor under contention.
+    Weigh(ContainerId, u32),
     /// Push out its memory, where the machine has a place for that.
     PushOut(ContainerId),
     /// Unpack the archive in the descriptor as a layer, below a directory.

@@ -14,6 +14,7 @@ use tokio::time;
 use super::{Command, Live, Runtime, Started, words};
 use crate::instance::{Instance, StartFailure, describe};
 use crate::spec;
+use crate::spec::WEIGHT;
 
 /// How many starts tell how long one usually takes.
 const STARTS: usize = 5;
@@ -140,6 +141,7 @@ impl Runtime {
             let upstream = self.upstream(&instance);
             if answered {
                 upstream.started();
+                self.weigh(&instance);
             } else {
                 self.watch_start(&instance, &upstream);
             }
@@ -179,6 +181,16 @@ impl Runtime {
             }
             if let Some(upstream) = upstream.upgrade() {
                 upstream.started();
+            }
+        });
+    }
+
+    /// What began as a candidate serves from now on, with the share of those that do.
+    fn weigh(&self, instance: &Instance) {
+        let (engine, id) = (Arc::clone(&self.engine), instance.container.id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = engine.weigh(&id, WEIGHT).await {
+                tracing::warn!(container = %id, %error, "give an instance its share of the processor");
             }
         });
     }

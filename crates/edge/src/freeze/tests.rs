@@ -82,6 +82,25 @@ fn an_idle_instance_is_frozen_after_the_delay_and_thawed_by_the_next_request() {
 }
 
 #[test]
+fn an_instance_that_was_stirred_in_vain_is_frozen_again() {
+    let (upstream, processes) = instance(AFTER);
+    upstream.started();
+    eventually("it is frozen", || processes.frozen.load(Ordering::SeqCst) && upstream.is_frozen());
+    upstream.stir();
+    assert!(!upstream.is_frozen() && !processes.frozen.load(Ordering::SeqCst));
+    assert_eq!(upstream.try_enter(1), Entered::Running, "the request finds it running");
+    upstream.stir();
+    upstream.leave();
+    eventually("it is frozen again", || processes.frozen.load(Ordering::SeqCst) && upstream.is_frozen());
+    upstream.stir();
+    eventually("nobody came", || processes.freezes.load(Ordering::SeqCst) == 3 && upstream.is_frozen());
+    upstream.started();
+    drop(Arc::clone(&upstream).drain());
+    upstream.stir();
+    assert!(upstream.is_frozen(), "whoever ends it thaws it");
+}
+
+#[test]
 fn a_draining_instance_is_left_alone() {
     let (upstream, processes) = instance(AFTER);
     upstream.started();

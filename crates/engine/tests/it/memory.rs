@@ -1,4 +1,4 @@
-//! Pushing out the memory of what sleeps, with compressed memory as a place to swap to for as long as the test needs it.
+//! What changes for a container that runs: its weight, and its memory, pushed out to compressed memory that is swapped to meanwhile.
 
 use std::fs;
 use std::path::PathBuf;
@@ -60,4 +60,23 @@ pub(crate) async fn memory_is_pushed_out_where_there_is_swap(world: &World) {
         println!("  this kernel has no zram: pushing out was not measured");
         world.engine.stop(&id, Duration::ZERO).await.expect("stopped");
     }
+}
+
+pub(crate) async fn a_weight_is_changed_while_it_runs(world: &World) {
+    // Two that want more than there is: both are held to the same core.
+    let spin = ["taskset", "-c", "0", "python3", "-c", "while True: pass"];
+    let heavy = world.engine.create(world.spec("heavy", &spin)).await.expect("created");
+    let light = world.engine.create(world.spec("light", &spin)).await.expect("created");
+    world.engine.weigh(&light.id, 10).await.expect("weighed");
+    let used = async |id| world.engine.usage(id).await.expect("usage").cpu_seconds;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = (used(&heavy.id).await, used(&light.id).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let spent = (used(&heavy.id).await - before.0, used(&light.id).await - before.1);
+    println!("  of one core: weight 100 {:.2} s, weight 10 {:.2} s", spent.0, spent.1);
+    assert!(spent.0 > 3.0 * spent.1, "{spent:?}");
+    for container in [&heavy, &light] {
+        world.engine.stop(&container.id, Duration::ZERO).await.expect("stopped");
+    }
+    assert!(world.engine.weigh(&light.id, 100).await.is_err(), "it is gone");
 }

@@ -236,6 +236,14 @@ impl Server {
                 let reply = self.running.get(&id).map_or_else(|| missing(&id), |it| Reply::Usage(it.group.usage()));
                 return self.answer(number, reply, &[]);
             }
+            Request::Weigh(id, weight) => {
+                let reply = match self.running.get(&id).map(|running| running.group.weigh(weight)) {
+                    Some(Ok(())) => Reply::Done,
+                    Some(Err(error)) => Reply::Refused(Refusal::Failed(format!("change a container's weight: {error}"))),
+                    None => missing(&id),
+                };
+                return self.answer(number, reply, &[]);
+            }
             Request::PushOut(id) => match self.running.get(&id) {
                 Some(running) => Work::PushOut { group: running.group.clone() },
                 None => return self.answer(number, missing(&id), &[]),
