@@ -63,8 +63,13 @@ impl<'a> App<'a> {
 
     /// One visit over HTTPS with a connection of its own.
     pub(crate) fn visit(&self) -> Result<Answer> {
-        let answer = self.platform.request("GET", NAME, "/", &[], b"")?;
-        ensure!(answer.status == 200, "the app answered {}: {}", answer.status, answer.text());
+        self.visit_as(NAME)
+    }
+
+    /// The same to another app.
+    pub(crate) fn visit_as(&self, name: &str) -> Result<Answer> {
+        let answer = self.platform.request("GET", name, "/", &[], b"")?;
+        ensure!(answer.status == 200, "{name} answered {}: {}", answer.status, answer.text());
         Ok(answer)
     }
 

@@ -24,6 +24,10 @@ pub(crate) struct Thaw {
     pub(crate) warm: Samples,
     /// The first request after a rest of an app that is never frozen.
     pub(crate) rested: Samples,
+    /// The first request after a rest with its connection and TLS handshake, which thaws: to the frozen app.
+    pub(crate) thawed_anew: Samples,
+    /// The same to the app that is never frozen.
+    pub(crate) rested_anew: Samples,
 }
 
 /// So many of each, in turns, over connections that stay.
@@ -44,6 +48,11 @@ pub(crate) fn measure(app: &App<'_>, rounds: usize) -> Result<Thaw> {
             thaw.thawed.add(thawed);
             thaw.warm.add(warm);
             thaw.rested.add(rested);
+        }
+        if round % 4 == 0 {
+            std::thread::sleep(REST);
+            thaw.thawed_anew.add(app.visit()?.seconds);
+            thaw.rested_anew.add(app.visit_as(AWAKE)?.seconds);
         }
     }
     std::thread::sleep(REST);

@@ -63,6 +63,11 @@ impl Report {
             let (alone50, alone99) = (more(thawed.median, rested.median), more(thawed.p99, rested.p99));
             self.lines.push(format!("  beside an app that only rested: {alone50:+.2} ms (p50), {alone99:+.2} ms (p99)"));
         }
+        let anew = self.times("thawed_anew", "thaw, new connection", &thaw.thawed_anew);
+        let rested = self.times("rested_anew", "rested, new connection", &thaw.rested_anew);
+        if let (Some(anew), Some(rested)) = (anew, rested) {
+            self.lines.push(format!("  with a new connection a thaw costs {:+.2} ms (p50)", more(anew.median, rested.median)));
+        }
         self.judge("thaw, beside a warm answer: p50", p50, "ms", THAW_P50);
         self.judge("thaw, beside a warm answer: p99", p99, "ms", THAW_P99);
     }
