@@ -101,6 +101,11 @@ impl Netlink {
         self.ask(message)
     }
 
+    /// Removes a device, and the other end of its pair.
+    pub(crate) fn remove(&mut self, index: i32) -> io::Result<()> {
+        self.ask(Message::new(libc::RTM_DELLINK, ACK, &link(index, 0)))
+    }
+
     /// Turns a device on.
     pub(crate) fn up(&mut self, index: i32) -> io::Result<()> {
         self.ask(Message::new(libc::RTM_NEWLINK, ACK, &link(index, libc::IFF_UP as u32)))

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
@@ -58,6 +59,25 @@ impl Pool {
     }
 }
 
+/// How long the device of a container that has ended may be in the way.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
+/// Makes a container's pair of devices. One of the same name is that of a container which has ended, perhaps with its platform: the
+/// kernel lets go of namespaces in its own time.
+fn pair(outside: &mut Netlink, device: &str, pid: i32) -> io::Result<()> {
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        match outside.veth(device, "eth0", pid) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && Instant::now() < until => {
+                // It may be gone by now.
+                let _gone = index(device).and_then(|number| outside.remove(number));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            other => return other,
+        }
+    }
+}
+
 impl Network {
     /// Chooses a pool by the platform's tag, beside what the machine's network has already; `claim` refuses other platforms' pools.
     pub(crate) fn choose(tag: &str, platform_uid: u32, resolvers: Vec<Ipv4Addr>, mut claim: impl FnMut(u32) -> bool) -> Self {
@@ -94,7 +114,7 @@ impl Network {
         let device = self.device(number);
         let (gateway, address) = (self.gateway(), self.address(number));
         let mut outside = Netlink::open()?;
-        outside.veth(&device, "eth0", pid)?;
+        pair(&mut outside, &device, pid)?;
         // Without IPv6 a container has no link-local neighbour.
         let _without = fs::write(format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6"), "1");
         // What comes from a container bears its own address, or is dropped.
