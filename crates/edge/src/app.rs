@@ -257,9 +257,9 @@ impl AppHandle {
     pub(crate) fn stir(&self) {
         let upstreams = self.upstreams.load();
         if upstreams.iter().all(|upstream| upstream.is_frozen())
-            && let Some(first) = upstreams.first()
+            && let Some(took) = upstreams.first().and_then(|first| first.stir())
         {
-            first.stir();
+            self.counters.thawed(took);
         }
     }
 

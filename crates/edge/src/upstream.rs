@@ -136,15 +136,22 @@ impl Upstream {
         }
     }
 
-    /// Thaws a frozen instance for a request that is about to come; it is frozen again after the usual delay if none does.
-    pub(crate) fn stir(self: &Arc<Self>) {
-        let Some(freezing) = &self.freezing else { return };
+    /// Thaws a frozen instance for a request that is about to come; it is frozen again after the usual delay if none does. How
+    /// long that took, where it was frozen.
+    pub(crate) fn stir(self: &Arc<Self>) -> Option<Duration> {
+        let freezing = self.freezing.as_ref()?;
+        let began = Instant::now();
         // Under the lock, since no request holds the instance: a freeze in between would be undone, and the flag would stay.
         match freezing.thaw_if(|| self.count.compare_exchange(FROZEN, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()) {
-            Ok(true) => freezing.idle(self),
+            Ok(true) => {
+                let took = began.elapsed();
+                freezing.idle(self);
+                return Some(took);
+            }
             Ok(false) => {}
             Err(error) => tracing::warn!(upstream = self.id(), %error, "thaw an instance"),
         }
+        None
     }
 
     #[cold]
