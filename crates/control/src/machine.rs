@@ -21,6 +21,9 @@ const TURN: Duration = Duration::from_secs(3);
 /// How often memory is looked at, while instances run.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What an instance is taken to need as long as none has shown it, in bytes.
+pub(crate) const UNKNOWN_NEED: u64 = 128 * 1024 * 1024;
+
 /// What a platform is told of the machine that its apps share.
 #[derive(Debug, Clone, Copy)]
 pub struct Sharing {

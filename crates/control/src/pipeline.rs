@@ -16,14 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::deploy::{Request, cancelled};
 use crate::error::{Result, app_not_found, from_store, internal, revision_not_found};
 use crate::instance::{Instance, StartFailure, describe};
+use crate::machine::UNKNOWN_NEED;
 use crate::output::{Splitter, Tail};
 use crate::progress::Progress;
 use crate::registry::Entry;
 use crate::runtime::{Command, Live, port_of};
 use crate::{Control, clock, construction};
-
-/// What an instance of a new revision is taken to need, in bytes: nobody has seen one yet.
-const START_NEED: u64 = 128 * 1024 * 1024;
 
 /// A revision to be served, and whether it was made just now.
 struct Candidate {
@@ -242,7 +240,7 @@ async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Re
     let engine = &control.inner.engine;
     let (spec, port) = entry.specs.candidate(live);
     let _place =
-        control.inner.machine.admit(engine, spec.limits.memory_bytes.min(START_NEED)).await.map_err(StartFailure::NoRoom)?;
+        control.inner.machine.admit(engine, spec.limits.memory_bytes.min(UNKNOWN_NEED)).await.map_err(StartFailure::NoRoom)?;
     let image = entry.specs.in_use(&live.spec.image);
     Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, &entry.specs.meter, image).await
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use api::{InstanceState, InstanceStatus};
 use edge::{Drained, Failure, FailureKind, Freeze, Protocol, Upstream};
-use engine::Container;
+use engine::{Container, Engine};
 use futures_util::future::join_all;
 use model::RevisionNumber;
 use tokio::sync::{mpsc, oneshot};
@@ -253,10 +253,7 @@ impl Runtime {
         let drained = self.handle.remove_upstream(&instance.id);
         let engine = Arc::clone(&self.engine);
         tokio::spawn(async move {
-            if let Some(drained) = drained {
-                let _late = time::timeout(drain, drained).await;
-            }
-            instance.stop(&engine).await;
+            stop_drained(instance, drained, drain, &engine).await;
             let _gone = reply.send(true);
         });
     }
@@ -296,16 +293,10 @@ impl Runtime {
     }
 
     pub(super) async fn stop_all(&mut self) {
+        let engine = &self.engine;
         let stops = self.running.drain(..).map(|running| {
-            // Requests in flight get the time that draining gives; then the instance ends.
             let drained = self.handle.remove_upstream(&running.instance.id);
-            let engine = Arc::clone(&self.engine);
-            async move {
-                if let Some(drained) = drained {
-                    let _late = time::timeout(running.drain, drained).await;
-                }
-                running.instance.stop(&engine).await;
-            }
+            stop_drained(running.instance, drained, running.drain, engine)
         });
         join_all(stops.collect::<Vec<_>>()).await;
     }
@@ -351,4 +342,12 @@ impl Runtime {
         let count = u32::try_from(self.starts.len()).unwrap_or(1);
         (count > 0).then(|| self.starts.iter().sum::<Duration>() / count)
     }
+}
+
+/// Requests in flight get the time that draining gives; then the instance ends.
+async fn stop_drained(instance: Instance, drained: Option<Drained>, limit: Duration, engine: &Arc<dyn Engine>) {
+    if let Some(drained) = drained {
+        let _late = time::timeout(limit, drained).await;
+    }
+    instance.stop(engine).await;
 }

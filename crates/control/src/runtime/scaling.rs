@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use model::scaling::{Bounds, Decision, Load};
 
 use super::{Live, Runtime};
+use crate::machine::UNKNOWN_NEED;
 
 /// How often the load is looked at, while there is any.
 const TICK: Duration = Duration::from_secs(1);
@@ -15,8 +16,6 @@ const TICK: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(2);
 /// After how long without a request the memory of what is frozen is pushed out, where the machine can do that.
 const PUSH_OUT: Duration = Duration::from_secs(30);
-/// What an instance is taken to need as long as none has shown it, in bytes.
-const UNKNOWN_NEED: u64 = 128 * 1024 * 1024;
 
 impl Runtime {
     /// When to look at the load again, if nothing happens before.

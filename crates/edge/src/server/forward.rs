@@ -96,14 +96,8 @@ impl Forward<'_> {
             };
             let (sender, reused) = match self.reach(&lease, fresh).await {
                 Ok(reached) => reached,
-                Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
-                Err(ConnectError::Gibberish) => return Err(Page::gibberish(self.app.name())),
-                Err(ConnectError::Refused(error)) => {
-                    self.refused(&lease, &error);
-                    refusals += 1;
-                    if refusals == REFUSALS {
-                        return Err(Page::refused(self.app.name()));
-                    }
+                Err(error) => {
+                    self.unreached(&lease, error, &mut refusals)?;
                     continue;
                 }
             };
@@ -133,6 +127,19 @@ impl Forward<'_> {
     /// A way to send the request to the instance, and whether it was used before.
     async fn reach(&self, lease: &Lease, fresh: bool) -> Result<(Sender, bool), ConnectError> {
         self.connection.worker.pool.reach(lease.upstream(), self.record.began(), fresh).await
+    }
+
+    /// An instance was not reached: another one may be tried, unless this one is merely busy, or enough have refused.
+    fn unreached(&self, lease: &Lease, error: ConnectError, refusals: &mut usize) -> Result<(), Page> {
+        match error {
+            ConnectError::TimedOut => Err(Page::busy(self.app.name())),
+            ConnectError::Gibberish => Err(Page::gibberish(self.app.name())),
+            ConnectError::Refused(error) => {
+                self.refused(lease, &error);
+                *refusals += 1;
+                if *refusals == REFUSALS { Err(Page::refused(self.app.name())) } else { Ok(()) }
+            }
+        }
     }
 
     /// The instance is gone: out with it, and control is told.

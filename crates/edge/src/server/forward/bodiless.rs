@@ -6,10 +6,9 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
-use super::{Forward, REFUSALS, Unanswered, is_repeatable};
+use super::{Forward, Unanswered, is_repeatable};
 use crate::pages::Page;
 use crate::server::client::{self, Added, ClientBody, ClientError};
-use crate::server::pool::ConnectError;
 use crate::server::response::{self, VisitorBody};
 use crate::{Protocol, app::Lease};
 
@@ -65,15 +64,7 @@ impl Forward<'_> {
                         }
                     }
                 }
-                Err(ConnectError::TimedOut) => return Err(Page::busy(self.app.name())),
-                Err(ConnectError::Gibberish) => return Err(Page::gibberish(self.app.name())),
-                Err(ConnectError::Refused(error)) => {
-                    self.refused(&lease, &error);
-                    refusals += 1;
-                    if refusals == REFUSALS {
-                        return Err(Page::refused(self.app.name()));
-                    }
-                }
+                Err(error) => self.unreached(&lease, error, &mut refusals)?,
             }
             drop(lease);
             lease = self.place().await?;
