@@ -146,6 +146,8 @@ impl Machine {
     pub(crate) async fn watch(self: Arc<Self>, engine: Arc<dyn Engine>) {
         loop {
             self.awake.notified().await;
+            // Told a moment before the edge has the instance.
+            tokio::time::sleep(LOOK).await;
             while self.registry.all().iter().any(|entry| entry.parts().any(|(handle, _)| !handle.upstreams().is_empty())) {
                 tokio::time::sleep(LOOK).await;
                 let lacks = |free: u64| free < self.sharing.memory_reserve;

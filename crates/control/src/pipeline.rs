@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deploy::{Request, cancelled};
 use crate::error::{Result, app_not_found, from_store, internal, revision_not_found};
 use crate::instance::{Instance, StartFailure, describe};
-use crate::machine::UNKNOWN_NEED;
+use crate::machine::{Place, UNKNOWN_NEED};
 use crate::output::{Splitter, Tail};
 use crate::progress::Progress;
 use crate::registry::Entry;
@@ -215,7 +215,7 @@ pub(crate) async fn prove(
     cancel: &CancellationToken,
 ) -> std::result::Result<Instance, (StartFailure, Vec<String>)> {
     let engine = &control.inner.engine;
-    let first = begin(control, entry, live).await.map_err(|failure| (failure, Vec::new()))?;
+    let (first, _place) = begin(control, entry, live).await.map_err(|failure| (failure, Vec::new()))?;
     let probe = entry.specs.probe(&live.spec);
     let proven = async {
         first.ready(engine, &probe).await?;
@@ -235,14 +235,15 @@ pub(crate) async fn prove(
     }
 }
 
-/// One more instance of a candidate, not ready yet.
-async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Result<Instance, StartFailure> {
+/// One more instance of a candidate, not ready yet, and its turn and memory, to be held until it is.
+async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Result<(Instance, Place), StartFailure> {
     let engine = &control.inner.engine;
     let (spec, port) = entry.specs.candidate(live);
-    let _place =
+    let place =
         control.inner.machine.admit(engine, spec.limits.memory_bytes.min(UNKNOWN_NEED)).await.map_err(StartFailure::NoRoom)?;
     let image = entry.specs.in_use(&live.spec.image);
-    Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, &entry.specs.meter, image).await
+    let created = Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, &entry.specs.meter, image).await?;
+    Ok((created, place))
 }
 
 /// What else the app's load needs at once, now that the revision has shown that it works. An instance less is no reason to fail.
@@ -255,7 +256,7 @@ async fn companions(control: &Control, entry: &Entry, live: &Live, cancel: &Canc
     let engine = &control.inner.engine;
     let probe = entry.specs.probe(&live.spec);
     let starts = (1..needed).map(async |_| {
-        let instance = begin(control, entry, live).await?;
+        let (instance, _place) = begin(control, entry, live).await?;
         let ready = tokio::select! {
             ready = instance.ready(engine, &probe) => ready,
             () = cancel.cancelled() => Err(StartFailure::Cancelled),
