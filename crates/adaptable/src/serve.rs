@@ -30,7 +30,7 @@ use crate::config::{self, ServeConfig};
 /// What a platform has before it has threads.
 struct Ground {
     domain: HostName,
-    lock: Lock,
+    lock: &'static Lock,
     bound: BoundEdge,
     stacks: Stacks,
     host: HostSettings,
@@ -94,7 +94,7 @@ fn remove_names(data_dir: &Path) {
 
 /// What an ordinary start begins with.
 fn ground(config: &ServeConfig, user: &User) -> anyhow::Result<Ground> {
-    let lock = directory::prepare(&config.data_dir, user)?;
+    let lock = directory::prepare(&config.data_dir, user)?.until_the_end();
     let (domain, edge, access_log) = edge(config)?;
     let bound = Edge::bind(edge)?;
     let (stacks, host) = stacks(&config.stack_dir)?;
@@ -110,7 +110,7 @@ fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> an
     // All that takes long comes before: from the moment it is asked, the other one refuses changes.
     let (stacks, host) = stacks(&config.stack_dir)?;
     let Inheritance { sockets, lock, in_use, socket } = predecessor.receive()?;
-    let lock = directory::adopt(&config.data_dir, lock, user)?;
+    let lock = directory::adopt(&config.data_dir, lock, user)?.until_the_end();
     let bound = Edge::adopt(edge, sockets)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw()).beside();
     let launcher = Launcher::start(launcher).context("start the launcher")?;

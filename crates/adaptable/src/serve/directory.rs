@@ -63,6 +63,13 @@ pub(super) struct Lock {
     file: File,
 }
 
+impl Lock {
+    /// Holds it until the process is gone, whatever else ends before: whoever finds it free finds nothing of this platform.
+    pub(super) fn until_the_end(self) -> &'static Self {
+        Box::leak(Box::new(self))
+    }
+}
+
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

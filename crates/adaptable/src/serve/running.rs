@@ -51,7 +51,7 @@ struct Running {
     edge: Edge,
     control: Control,
     engine: Arc<dyn Engine>,
-    lock: Lock,
+    lock: &'static Lock,
     desk: Desk,
     forerunner: Option<Forerunner>,
     access_log: Option<std::thread::JoinHandle<()>>,
@@ -82,7 +82,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
             let source = Source {
                 control: &running.control,
                 edge: &running.edge,
-                lock: &running.lock,
+                lock: running.lock,
                 forerunner: running.forerunner.as_ref(),
             };
             let given = tokio::select! {
