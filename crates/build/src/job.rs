@@ -223,7 +223,7 @@ fn spec(job: Job) -> Result<ContainerSpec, JobError> {
         let name = CacheName::parse(&name).map_err(|error| JobError::new(naming, error))?;
         Ok(Mount::Cache { name, at })
     });
-    let files = job.files.into_iter().map(|(at, contents)| Ok(Mount::File { at, contents }));
+    let files = job.files.into_iter().map(|(at, contents)| Ok(Mount::File { at, contents, owner: None }));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let nonce: u64 = rand::random();
     Ok(ContainerSpec {
@@ -244,6 +244,9 @@ fn spec(job: Job) -> Result<ContainerSpec, JobError> {
         },
         mounts: caches.chain(files).collect::<Result<_, JobError>>()?,
         stdin: false,
+        user: 0,
+        links: Vec::new(),
+        keeps_address: false,
     })
 }
 

@@ -118,6 +118,9 @@ impl Specs {
             limits: Limits { memory_bytes, cpu_millis: spec.resources.cpu_millis(), cpu_weight: WEIGHT, pids: PIDS },
             mounts: Vec::new(),
             stdin: false,
+            user: 0,
+            links: Vec::new(),
+            keeps_address: false,
         }
     }
 

@@ -55,6 +55,9 @@ impl Subject {
             limits: Limits { memory_bytes: 128 << 20, cpu_millis: 1000, cpu_weight: 100, pids: 64 },
             mounts: Vec::new(),
             stdin: false,
+            user: 0,
+            links: Vec::new(),
+            keeps_address: false,
         }
     }
 

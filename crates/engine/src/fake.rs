@@ -19,7 +19,7 @@ pub use program::{Program, Step};
 
 use crate::{
     CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper,
-    Usage,
+    Usage, VolumeName,
 };
 use layers::{Files, pack, unpack};
 use program::{Order, Run};
@@ -233,6 +233,19 @@ impl Engine for FakeEngine {
     async fn remove_cache(&self, _cache: &CacheName) -> Result<(), EngineError> {
         // Programs here share no directory.
         Ok(())
+    }
+
+    async fn release(&self, _id: &ContainerId) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn remove_volume(&self, _volume: &VolumeName) -> Result<(), EngineError> {
+        // Programs here keep nothing.
+        Ok(())
+    }
+
+    async fn volumes(&self) -> Result<Vec<VolumeName>, EngineError> {
+        Ok(Vec::new())
     }
 
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError> {

@@ -19,8 +19,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 pub use sandbox::{
-    CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile,
-    StackId, Upper, Usage,
+    CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, Limits, Link, Mount, NameError,
+    PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
 };
 
 /// One stream of a container's output.
@@ -38,6 +38,9 @@ pub enum EngineError {
     /// There is no such container or layer (any more).
     #[error("there is no {0}")]
     Missing(String),
+    /// Another container has for itself what is needed, a volume: it may go well once that one has ended.
+    #[error("{0}")]
+    Busy(String),
     /// The engine has ended.
     #[error("the engine has stopped")]
     Stopped,
@@ -173,6 +176,15 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Removes a cache that jobs shared. Fine where there is none.
     async fn remove_cache(&self, cache: &CacheName) -> Result<(), EngineError>;
+
+    /// Gives up the address that is kept for containers of this name ([`ContainerSpec::keeps_address`]), unless one runs.
+    async fn release(&self, id: &ContainerId) -> Result<(), EngineError>;
+
+    /// Removes a volume with all that it holds. Fine where there is none; an error while a container uses it.
+    async fn remove_volume(&self, volume: &VolumeName) -> Result<(), EngineError>;
+
+    /// Every volume that is there.
+    async fn volumes(&self) -> Result<Vec<VolumeName>, EngineError>;
 
     /// Every layer that is there, whole.
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError>;

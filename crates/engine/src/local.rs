@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer,
-    Usage,
+    Usage, VolumeName,
 };
 
 /// How often the launcher looks after what others may have changed.
@@ -176,6 +176,7 @@ fn unexpected(reply: Reply) -> EngineError {
     match reply {
         Reply::Refused(Refusal::NoRoom(why)) => EngineError::NoRoom(why),
         Reply::Refused(Refusal::Missing(what)) => EngineError::Missing(what),
+        Reply::Refused(Refusal::Busy(why)) => EngineError::Busy(why),
         Reply::Refused(Refusal::Failed(why)) => EngineError::Failed(why),
         other => EngineError::Failed(format!("the launcher gave another answer than was asked for: {other:?}")),
     }
@@ -322,6 +323,21 @@ impl Engine for LocalEngine {
 
     async fn remove_cache(&self, cache: &CacheName) -> Result<(), EngineError> {
         self.done(Request::RemoveCache(cache.clone()), None).await
+    }
+
+    async fn release(&self, id: &ContainerId) -> Result<(), EngineError> {
+        self.done(Request::Release(id.clone()), None).await
+    }
+
+    async fn remove_volume(&self, volume: &VolumeName) -> Result<(), EngineError> {
+        self.done(Request::RemoveVolume(volume.clone()), None).await
+    }
+
+    async fn volumes(&self) -> Result<Vec<VolumeName>, EngineError> {
+        match self.inner.ask(Request::Volumes, None, None).await?.0 {
+            Reply::Volumes(volumes) => Ok(volumes),
+            reply => Err(unexpected(reply)),
+        }
     }
 
     async fn layers(&self) -> Result<Vec<LayerId>, EngineError> {

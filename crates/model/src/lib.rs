@@ -1,5 +1,6 @@
 //! Names, settings, states and pure decisions: no I/O, no clock, no async.
 
+pub mod database;
 pub mod deployment;
 pub mod environment;
 pub mod names;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::DatabaseSettings;
 use crate::environment::{EnvName, Environment};
 use crate::resources::Resources;
 use crate::serving::Serving;
@@ -72,6 +73,9 @@ pub struct StaticSite {
 pub struct Settings {
     /// The kind of the database.
     pub database_type: DatabaseType,
+    /// What is set of the database.
+    #[serde(skip_serializing_if = "is_default")]
+    pub database: DatabaseSettings,
     /// Variables of the run time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: Environment,
@@ -217,6 +221,7 @@ impl Settings {
         }
         self.resource_violations(&mut say);
         self.serving.violations(&mut say);
+        self.database.violations(&mut say);
         found
     }
 
@@ -248,8 +253,8 @@ impl Settings {
     }
 }
 
-fn is_default(serving: &Serving) -> bool {
-    *serving == Serving::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The names of the templates that can be built today, for an error.

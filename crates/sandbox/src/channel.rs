@@ -8,7 +8,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, PackedLayer, Usage};
+use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, PackedLayer, Usage, VolumeName};
 
 /// The largest packet; an environment of 1 MB fits.
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
@@ -44,6 +44,12 @@ pub enum Request {
     Remove(LayerId),
     /// Remove a cache.
     RemoveCache(CacheName),
+    /// Remove a volume.
+    RemoveVolume(VolumeName),
+    /// Which volumes are there?
+    Volumes,
+    /// Give up the address that is kept for containers of this name.
+    Release(ContainerId),
     /// Which are there, whole?
     Layers,
     /// How is the machine?
@@ -61,6 +67,8 @@ pub enum Refusal {
     NoRoom(String),
     /// There is no such thing.
     Missing(String),
+    /// Another container has what this one needs for itself.
+    Busy(String),
     /// It failed.
     Failed(String),
 }
@@ -87,6 +95,8 @@ pub enum Reply {
     Has(bool),
     /// Layers.
     Layers(Vec<LayerId>),
+    /// Volumes.
+    Volumes(Vec<VolumeName>),
     /// What was found.
     Findings(Vec<Finding>),
     /// It failed.

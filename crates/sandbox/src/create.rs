@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::rootfs::{self, Places};
 use crate::runtime::{self, Payload};
 use crate::seccomp::Filter;
-use crate::spec::{ContainerSpec, Mount, Profile};
+use crate::spec::{ContainerSpec, Link, Mount, Profile};
 
 /// What a creator reports: the container's first process, or why there is none.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,9 +92,14 @@ pub(crate) fn run(shared: &Shared, group: &Group, orders: &OwnedFd) -> ! {
 
 /// The machine's resolver and its bundle of certificates serve inside, too.
 fn complete(shared: &Shared, spec: &mut ContainerSpec) {
-    let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents });
+    let mut hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
+    for Link { host, address, .. } in &spec.links {
+        if let Some(host) = host {
+            hosts.push_str(&format!("{address}\t{}\n", host.as_str()));
+        }
+    }
+    let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents, owner: None });
     file("/etc/resolv.conf", shared.resolv_conf.clone());
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
     file("/etc/hosts", hosts.into_bytes());
     if let Some(bundle) = &shared.ca_bundle {
         file("/etc/ssl/certs/ca-certificates.crt", bundle.clone());
@@ -104,6 +109,7 @@ fn complete(shared: &Shared, spec: &mut ContainerSpec) {
 fn make(shared: &Shared, order: Order, ends: Ends) -> Result<i32, Box<dyn std::error::Error>> {
     let Order { mut spec, number } = order;
     complete(shared, &mut spec);
+    let linking = shared.network.link(number, &spec.links)?;
     let rootfs = rootfs::make(&shared.places, &spec)?;
     let bundle = rootfs.scratch.join("bundle");
     fs::create_dir(&bundle)?;
@@ -131,9 +137,9 @@ fn make(shared: &Shared, order: Order, ends: Ends) -> Result<i32, Box<dyn std::e
         let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         return Err(Box::new(io::Error::new(error.kind(), format!("connect it to the network: {error}"))));
     }
-    if let Err(error) = container.start() {
+    if let Err(error) = linking.done().map_err(Box::<dyn std::error::Error>::from).and_then(|()| Ok(container.start()?)) {
         let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        return Err(Box::new(error));
+        return Err(error);
     }
     Ok(pid)
 }

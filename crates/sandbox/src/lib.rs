@@ -7,6 +7,7 @@ mod cgroup;
 pub mod channel;
 mod create;
 mod launcher;
+mod machine;
 mod netlink;
 mod network;
 mod pack;
@@ -14,9 +15,10 @@ mod rootfs;
 mod runtime;
 mod seccomp;
 mod spec;
+mod volume;
 
 pub use launcher::{Launcher, LauncherConfig, LauncherEnd};
 pub use spec::{
-    CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, LayerRef, Limits, Mount, NameError, PackedLayer, Profile,
-    StackId, Upper, Usage,
+    CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, Limits, Link, Mount, NameError,
+    PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
 };

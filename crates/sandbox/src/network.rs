@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
 use crate::netlink::{Netlink, index};
-use crate::spec::Finding;
+use crate::spec::{Finding, Link};
 
 /// Addresses in a platform's pool: a /20.
 const POOL: u32 = 4096;
@@ -156,8 +156,13 @@ impl Network {
         );
         format!(
             "table inet {table} {{
+  set links {{
+    type ipv4_addr . ipv4_addr . inet_service
+  }}
   chain forward {{
     type filter hook forward priority -10; policy accept;
+    iifname \"{prefix}*\" ip saddr . ip daddr . tcp dport @links accept
+    iifname \"{prefix}*\" oifname \"{prefix}*\" ct state established,related accept
     iifname \"{prefix}*\" oifname \"{prefix}*\" drop
     iifname \"{prefix}*\" ip saddr != {pool} drop
     iifname \"{prefix}*\" meta nfproto ipv6 drop
@@ -168,6 +173,7 @@ impl Network {
   chain input {{
     type filter hook input priority -10; policy accept;
     iifname \"{prefix}*\" ct state established,related accept
+    iifname \"{prefix}*\" ip saddr . ip daddr . tcp dport @links accept
 {resolvers}    iifname \"{prefix}*\" drop
   }}
   chain output {{
@@ -183,6 +189,25 @@ impl Network {
 }}
 "
         )
+    }
+
+    /// Begins to let a container reach those it may reach, while it is made.
+    pub(crate) fn link(&self, number: u32, links: &[Link]) -> io::Result<Linking> {
+        Ok(Linking(if links.is_empty() { None } else { Some(start_nft(&self.elements("add", number, links))?) }))
+    }
+
+    /// Ends that; nobody waits for it, since the address is given out again last of all.
+    pub(crate) fn unlink(&self, number: u32, links: &[Link]) {
+        if !links.is_empty() {
+            let _reaped_by_the_loop = start_nft(&self.elements("delete", number, links));
+        }
+    }
+
+    fn elements(&self, verb: &str, number: u32, links: &[Link]) -> String {
+        let from = self.address(number);
+        let elements: BTreeSet<String> = links.iter().map(|link| format!("{from} . {} . {}", link.address, link.port)).collect();
+        let elements: Vec<String> = elements.into_iter().collect();
+        format!("{verb} element inet {} links {{ {} }}\n", self.table, elements.join(", "))
     }
 
     /// Lets our packets through the forward policy of a container engine on the same machine, which drops all that it does not know.
@@ -260,13 +285,31 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Rules that are being added for one container.
+pub(crate) struct Linking(Option<Child>);
+
+impl Linking {
+    /// Waits until they are there.
+    pub(crate) fn done(self) -> io::Result<()> {
+        self.0.map_or(Ok(()), finish_nft)
+    }
+}
+
 /// Gives rules to nft(8).
 fn nft(rules: &str) -> io::Result<()> {
+    finish_nft(start_nft(rules)?)
+}
+
+fn start_nft(rules: &str) -> io::Result<Child> {
     let mut child =
         Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(rules.as_bytes())?;
     }
+    Ok(child)
+}
+
+fn finish_nft(child: Child) -> io::Result<()> {
     let output = child.wait_with_output()?;
     if output.status.success() {
         return Ok(());

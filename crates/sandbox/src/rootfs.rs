@@ -16,7 +16,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
 use crate::cgroup;
+use crate::machine;
 use crate::spec::{ContainerSpec, ID_COUNT, LayerRef, Mount, Upper};
+use crate::volume;
 
 /// Where the launcher finds layers, stacks and caches.
 #[derive(Debug, Clone)]
@@ -43,7 +45,14 @@ impl Places {
         match layer {
             LayerRef::Stack(id) => self.stacks.join(id.as_str()).join("fs"),
             LayerRef::Layer(id) => self.layer(id.as_str()).join("fs"),
+            // Its skeleton is made by the creator.
+            LayerRef::Machine => PathBuf::from(RUN).join("machine"),
         }
+    }
+
+    /// What outlives containers.
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        self.data.join("volumes").join(name)
     }
 
     /// A directory that jobs share.
@@ -78,6 +87,11 @@ pub(crate) fn make(places: &Places, spec: &ContainerSpec) -> io::Result<Rootfs> 
     let options = format!("mode=755,size={size}");
     mount(Some("adaptable"), &run, Some("tmpfs"), MsFlags::MS_NODEV | MsFlags::MS_NOSUID, Some(options.as_str()))?;
     let ids = id_map(base)?;
+    let mut shared = Vec::new();
+    if spec.layers.contains(&LayerRef::Machine) {
+        machine::skeleton(&run.join("machine"), spec.user)?;
+        shared = machine::shared(&run)?;
+    }
     let mut lowers = Vec::new();
     for (number, layer) in spec.layers.iter().enumerate() {
         let at = run.join(format!("l{number}"));
@@ -111,7 +125,7 @@ pub(crate) fn make(places: &Places, spec: &ContainerSpec) -> io::Result<Rootfs> 
     std::env::set_current_dir(&run)?;
     let options = format!("lowerdir={},upperdir={upper},workdir={work}", lowers.join(":"));
     mount(Some("adaptable"), &root, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))?;
-    let binds = binds(places, spec, &run, ids.as_fd())?;
+    let binds = [shared, binds(places, spec, &run, ids.as_fd())?].concat();
     std::env::set_current_dir("/")?;
     Ok(Rootfs { root, binds, scratch: run })
 }
@@ -127,9 +141,19 @@ fn binds(places: &Places, spec: &ContainerSpec, run: &Path, ids: BorrowedFd<'_>)
                 shifted(&directory, &at_outside, ids, false)?;
                 binds.push((at_outside, at.clone(), false));
             }
-            Mount::File { at, contents } => {
+            Mount::File { at, contents, owner } => {
                 fs::write(&at_outside, contents)?;
+                if let Some(owner) = owner {
+                    let owner = spec.id_base() + u32::from(*owner);
+                    chown(&at_outside, Some(owner), Some(owner))?;
+                    fs::set_permissions(&at_outside, fs::Permissions::from_mode(0o400))?;
+                }
                 binds.push((at_outside, at.clone(), true));
+            }
+            Mount::Volume { name, at, owner, read_only } => {
+                let directory = volume::make(places, name, *owner)?;
+                shifted(&directory, &at_outside, ids, *read_only)?;
+                binds.push((at_outside, at.clone(), *read_only));
             }
         }
     }
@@ -188,7 +212,15 @@ pub(crate) fn quit(code: i32) -> ! {
 fn shifted(from: &Path, at: &Path, ids: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
     fs::create_dir(at)?;
     let tree = open_tree(from)?;
-    set_attributes(tree.as_fd(), ids, read_only)?;
+    set_attributes(tree.as_fd(), Some(ids), read_only)?;
+    move_mount(tree.as_fd(), at)
+}
+
+/// Shows a directory of the machine at another place, to be looked at.
+pub(crate) fn shown(from: &Path, at: &Path) -> io::Result<()> {
+    fs::create_dir(at)?;
+    let tree = open_tree(from)?;
+    set_attributes(tree.as_fd(), None, true)?;
     move_mount(tree.as_fd(), at)
 }
 
@@ -204,13 +236,14 @@ fn open_tree(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set_attributes(tree: BorrowedFd<'_>, ids: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
+fn set_attributes(tree: BorrowedFd<'_>, ids: Option<BorrowedFd<'_>>, read_only: bool) -> io::Result<()> {
     let read_only = if read_only { nix::libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let shift = if ids.is_some() { nix::libc::MOUNT_ATTR_IDMAP } else { 0 };
     let attributes = nix::libc::mount_attr {
-        attr_set: nix::libc::MOUNT_ATTR_IDMAP | nix::libc::MOUNT_ATTR_NODEV | nix::libc::MOUNT_ATTR_NOSUID | read_only,
+        attr_set: shift | nix::libc::MOUNT_ATTR_NODEV | nix::libc::MOUNT_ATTR_NOSUID | read_only,
         attr_clr: 0,
         propagation: 0,
-        userns_fd: u64::try_from(ids.as_raw_fd()).map_err(io::Error::other)?,
+        userns_fd: ids.map_or(Ok(0), |ids| u64::try_from(ids.as_raw_fd())).map_err(io::Error::other)?,
     };
     #[expect(unsafe_code, reason = "a system call without a wrapper")]
     // SAFETY: the path is an empty C string, the structure outlives the call, and its true size is given.

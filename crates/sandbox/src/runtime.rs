@@ -62,7 +62,7 @@ pub(crate) fn describe(spec: &ContainerSpec, rootfs: &Rootfs) -> Value {
         "hostname": spec.hostname,
         "process": {
             "terminal": false,
-            "user": { "uid": 0, "gid": 0 },
+            "user": { "uid": spec.user, "gid": spec.user },
             "args": spec.args,
             "env": env,
             "cwd": spec.cwd,

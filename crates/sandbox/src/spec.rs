@@ -1,6 +1,7 @@
 //! What a container is to be: names that can't hold a path, layers, limits.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,12 @@ name!(
     "cache name",
     80
 );
+name!(
+    /// The name of a directory that outlives the containers that use it, such as a database's files.
+    VolumeName,
+    "volume name",
+    80
+);
 
 /// A read-only part of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,11 +100,16 @@ pub enum LayerRef {
     Stack(StackId),
     /// `DATA/layers/<id>/fs`.
     Layer(LayerId),
+    /// The programs that are installed on the machine itself, `/usr` and `/opt`, below an otherwise empty root.
+    Machine,
 }
 
 impl LayerRef {
-    /// Reads what [`fmt::Display`] writes: `stack:ID` or `layer:ID`.
+    /// Reads what [`fmt::Display`] writes: `stack:ID`, `layer:ID` or `machine`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text == "machine" {
+            return Ok(Self::Machine);
+        }
         match text.split_once(':') {
             Some(("stack", id)) => Ok(Self::Stack(StackId::parse(id)?)),
             Some(("layer", id)) => Ok(Self::Layer(LayerId::parse(id)?)),
@@ -111,6 +123,7 @@ impl fmt::Display for LayerRef {
         match self {
             Self::Stack(id) => write!(f, "stack:{id}"),
             Self::Layer(id) => write!(f, "layer:{id}"),
+            Self::Machine => f.write_str("machine"),
         }
     }
 }
@@ -168,7 +181,68 @@ pub enum Mount {
         at: String,
         /// What it holds.
         contents: Vec<u8>,
+        /// The user inside who alone may read it; everybody may where there is none.
+        owner: Option<u16>,
     },
+    /// A directory that outlives the container, writable, for one container at a time to change: `DATA/volumes/<name>/fs`.
+    Volume {
+        /// Which. It is made where it is missing.
+        name: VolumeName,
+        /// Where it lies inside, absolute.
+        at: String,
+        /// The user inside whose it is when it is made.
+        owner: u16,
+        /// Whether it may only be looked at, which others may do at the same time.
+        read_only: bool,
+    },
+}
+
+/// Somebody whom a container may reach although rules say that it may not: another container of the platform, or this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The name under which it finds the address, in `/etc/hosts`; none where it has the address.
+    pub host: Option<HostEntry>,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The port, of TCP.
+    pub port: u16,
+}
+
+/// A name for `/etc/hosts`: lower-case letters, digits, `-` and `.` (hosts(5)).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostEntry(String);
+
+impl HostEntry {
+    /// Checks a text.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let shape = (1..=253).contains(&text.len())
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+        if shape {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError { what: "host name", text: text.chars().take(60).collect() })
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for HostEntry {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<HostEntry> for String {
+    fn from(name: HostEntry) -> Self {
+        name.0
+    }
 }
 
 impl fmt::Debug for Mount {
@@ -177,6 +251,7 @@ impl fmt::Debug for Mount {
         match self {
             Self::Cache { name, at } => f.debug_struct("Cache").field("name", name).field("at", at).finish(),
             Self::File { at, .. } => f.debug_struct("File").field("at", at).finish_non_exhaustive(),
+            Self::Volume { name, at, .. } => f.debug_struct("Volume").field("name", name).field("at", at).finish_non_exhaustive(),
         }
     }
 }
@@ -208,6 +283,12 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     /// Whether it gets a standard input to be written to.
     pub stdin: bool,
+    /// The user and group inside who runs its first process; 0 is usual.
+    pub user: u16,
+    /// Whom it may reach beside the internet.
+    pub links: Vec<Link>,
+    /// Whether its address stays that of a container of this name when it has ended, as long as the platform runs.
+    pub keeps_address: bool,
 }
 
 impl fmt::Debug for ContainerSpec {
@@ -234,6 +315,11 @@ impl ContainerSpec {
     /// The user id outside of root inside.
     pub(crate) fn id_base(&self) -> u32 {
         ID_BASE + u32::from(self.slot) * ID_COUNT
+    }
+
+    /// The user id outside of who runs its first process.
+    pub(crate) fn user_outside(&self) -> u32 {
+        self.id_base() + u32::from(self.user)
     }
 }
 

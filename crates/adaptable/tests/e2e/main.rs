@@ -61,8 +61,15 @@ fn step<'a>(document: &'a Value, name: &str) -> Option<&'a str> {
 /// The next visit to an app whose process has just died. Who comes in the very moment in which it is taken down may be told
 /// the same as who was there when it died, once.
 fn after_a_crash(platform: &Platform) -> testkit::Answer {
-    let next = platform.get("shop", "/");
-    if next.status == 502 { platform.get("shop", "/") } else { next }
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let next = platform.get("shop", "/");
+        // 502 met the instance that was just ending; 503 is told while a start that follows another crash waits its second.
+        if !matches!(next.status, 502 | 503) || std::time::Instant::now() > until {
+            return next;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 /// What runs of the app `shop`, as `status` tells it.

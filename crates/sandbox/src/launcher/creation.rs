@@ -17,6 +17,7 @@ use crate::channel::{PACKET_MAX, Refusal, Reply, send};
 use crate::create::{self, Order, Report};
 use crate::rootfs::quit;
 use crate::spec::{ContainerId, ContainerSpec, Upper};
+use crate::volume::{self, Held};
 
 /// How long a creation may take; it takes milliseconds.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -37,13 +38,27 @@ impl Server {
         if self.running.contains_key(&spec.id) {
             return self.refuse(question, Refusal::Failed(format!("a container {} is there already", spec.id)));
         }
-        let Some(number) = self.pool.take() else {
+        let volumes = match volume::hold_all(&self.shared.places, &spec.mounts) {
+            Ok(volumes) => volumes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return self.refuse(question, Refusal::Busy(error.to_string()));
+            }
+            Err(error) => return self.refuse(question, Refusal::Failed(error.to_string())),
+        };
+        let kept = if spec.keeps_address { self.kept.get(&spec.id).copied() } else { None };
+        let Some(number) = kept.or_else(|| self.pool.take()) else {
             return self.refuse(question, Refusal::NoRoom("no address is free for another container".to_owned()));
         };
-        match self.order(question, &Order { spec, number }) {
+        if spec.keeps_address {
+            self.kept.insert(spec.id.clone(), number);
+        }
+        let keeps_address = spec.keeps_address;
+        match self.order(question, &Order { spec, number }, volumes) {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.pool.give_back(number);
+                if !keeps_address {
+                    self.pool.give_back(number);
+                }
                 self.refuse(question, Refusal::NoRoom(format!("begin a container: {error}")))
             }
         }
@@ -56,10 +71,27 @@ impl Server {
     /// Gives up a container that has not come to be; its group goes once the last process in it has been killed.
     fn forget(&mut self, id: &ContainerId) {
         if let Some(running) = self.running.remove(id) {
-            self.pool.give_back(running.number);
+            self.leave(&running);
             if !running.group.remove() {
                 self.leftovers.push(running.group);
             }
+        }
+    }
+
+    /// The address of a container that is gone is the next one's, unless it stays its name's; what it might reach, nobody may.
+    pub(super) fn leave(&mut self, running: &Running) {
+        self.shared.network.unlink(running.number, &running.links);
+        if !running.keeps_address {
+            self.pool.give_back(running.number);
+        }
+    }
+
+    /// Gives up the address that is kept for a name. That of a container which runs stays.
+    pub(super) fn release(&mut self, id: &ContainerId) {
+        if !self.running.contains_key(id)
+            && let Some(number) = self.kept.remove(id)
+        {
+            self.pool.give_back(number);
         }
     }
 
@@ -104,7 +136,7 @@ impl Server {
         }
     }
 
-    fn order(&mut self, question: u64, order: &Order) -> io::Result<()> {
+    fn order(&mut self, question: u64, order: &Order, volumes: Vec<Held>) -> io::Result<()> {
         let spec = &order.spec;
         let (stdout, stdout_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_in) = pipe2(OFlag::O_CLOEXEC)?;
@@ -112,7 +144,7 @@ impl Server {
         let (report, say) = pipe2(OFlag::O_CLOEXEC)?;
         // So that a program may open /dev/stdout, as it may anywhere else.
         for end in [&stdout_in, &stderr_in].into_iter().chain(&stdin_out) {
-            nix::unistd::fchown(end, Some(spec.id_base().into()), Some(spec.id_base().into()))?;
+            nix::unistd::fchown(end, Some(spec.user_outside().into()), Some(spec.user_outside().into()))?;
         }
         let fds: Vec<_> = [&stdout_in, &stderr_in, &say].into_iter().chain(&stdin_out).map(AsFd::as_fd).collect();
         let mut creator = self.creator()?;
@@ -132,7 +164,17 @@ impl Server {
         let kind =
             HelperKind::Creator { id: spec.id.clone(), fds, freezer: has_freezer, pid, deadline: Instant::now() + DEADLINE };
         self.helpers.push(Helper { question, report: report.into(), bytes: Vec::new(), kind });
-        self.running.insert(spec.id.clone(), Running { id: spec.id.clone(), number: order.number, group, on_disk, pid: None });
+        let running = Running {
+            id: spec.id.clone(),
+            number: order.number,
+            group,
+            on_disk,
+            pid: None,
+            _volumes: volumes,
+            links: spec.links.clone(),
+            keeps_address: spec.keeps_address,
+        };
+        self.running.insert(spec.id.clone(), running);
         Ok(())
     }
 

@@ -22,7 +22,8 @@ use crate::launcher::creation::Creator;
 use crate::launcher::signals;
 use crate::launcher::work::{self, Work};
 use crate::network::{self, Pool};
-use crate::spec::{ContainerId, Exit};
+use crate::spec::{ContainerId, Exit, Link};
+use crate::volume::Held;
 
 /// The room on the disk that no container may use up.
 const DISK_RESERVE: u64 = 256 * 1024 * 1024;
@@ -36,6 +37,12 @@ pub(super) struct Running {
     pub(super) on_disk: bool,
     /// Its first process, once it is known.
     pub(super) pid: Option<i32>,
+    /// Keeps its volumes its own as long as it is here.
+    pub(super) _volumes: Vec<Held>,
+    /// Whom it may reach.
+    pub(super) links: Vec<Link>,
+    /// Whether its address stays its name's.
+    pub(super) keeps_address: bool,
 }
 
 /// A child that works on a request.
@@ -61,6 +68,8 @@ pub(super) struct Server {
     socket: OwnedFd,
     signals: SignalFd,
     pub(super) pool: Pool,
+    /// Addresses that stay those of containers of a name.
+    pub(super) kept: HashMap<ContainerId, u32>,
     pub(super) running: HashMap<ContainerId, Running>,
     pub(super) helpers: Vec<Helper>,
     /// Ends whose process is not known to us yet: the creator has not reported.
@@ -87,6 +96,7 @@ impl Server {
             socket,
             signals,
             pool: Pool::default(),
+            kept: HashMap::new(),
             running: HashMap::new(),
             helpers: Vec::new(),
             early: HashMap::new(),
@@ -255,6 +265,12 @@ impl Server {
             Request::Pack(layer) => Work::Pack { layer, to: fds.next() },
             Request::Remove(layer) => Work::Remove { layer },
             Request::RemoveCache(cache) => Work::RemoveCache { cache },
+            Request::RemoveVolume(volume) => Work::RemoveVolume { volume },
+            Request::Release(id) => {
+                self.release(&id);
+                return self.answer(number, Reply::Done, &[]);
+            }
+            Request::Volumes => return self.answer(number, work::volumes(&places), &[]),
         };
         match self.start_work(number, work) {
             Ok(()) => Ok(()),
@@ -349,7 +365,7 @@ impl Server {
     pub(super) fn ended(&mut self, id: &ContainerId, code: Option<i32>, signal: Option<i32>) -> io::Result<()> {
         let Some(running) = self.running.remove(id) else { return Ok(()) };
         let (oom_killed, cpu_micros) = (running.group.oom_killed(), running.group.cpu_micros());
-        self.pool.give_back(running.number);
+        self.leave(&running);
         if !running.group.remove() {
             self.leftovers.push(running.group);
         }

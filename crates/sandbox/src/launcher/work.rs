@@ -11,7 +11,8 @@ use crate::channel::{Refusal, Reply};
 use crate::network::Network;
 use crate::pack;
 use crate::rootfs::{Places, quit};
-use crate::spec::{CacheName, LayerId};
+use crate::spec::{CacheName, LayerId, VolumeName};
+use crate::volume;
 
 /// A piece of work.
 pub(super) enum Work {
@@ -33,6 +34,9 @@ pub(super) enum Work {
     },
     RemoveCache {
         cache: CacheName,
+    },
+    RemoveVolume {
+        volume: VolumeName,
     },
     /// Push out the memory of a container.
     PushOut {
@@ -95,6 +99,7 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
             remove(&places.cache(cache.as_str()))?;
             Ok(Reply::Done)
         }
+        Work::RemoveVolume { volume } => volume::remove(places, &volume),
         Work::Remove { layer } => {
             for path in [places.layer(layer.as_str()), places.partial(layer.as_str())] {
                 remove(&path)?;
@@ -116,6 +121,13 @@ pub(super) fn layers(places: &Places) -> Reply {
     let Ok(entries) = fs::read_dir(places.data.join("layers")) else { return Reply::Layers(Vec::new()) };
     let names = entries.flatten().filter_map(|entry| LayerId::parse(entry.file_name().to_str()?).ok());
     Reply::Layers(names.collect())
+}
+
+/// Every volume.
+pub(super) fn volumes(places: &Places) -> Reply {
+    let Ok(entries) = fs::read_dir(places.data.join("volumes")) else { return Reply::Volumes(Vec::new()) };
+    let names = entries.flatten().filter_map(|entry| VolumeName::parse(entry.file_name().to_str()?).ok());
+    Reply::Volumes(names.collect())
 }
 
 /// Removes what an earlier platform was writing when it ended.

@@ -1,0 +1,137 @@
+//! Databases beside apps: PostgreSQL, MongoDB, SQL Server behind one trait.
+//!
+//! A kind makes databases, tells how an app reaches its own, keeps a server running as long as somebody is awake who uses it, and
+//! writes and reads dumps. It knows no store and no app's settings document: whoever calls keeps the [`Database`] that it is given.
+
+mod error;
+mod secret;
+
+use std::fmt;
+use std::fs::File;
+
+use async_trait::async_trait;
+use engine::{Link, Mount};
+use model::database::{DatabaseName, DatabaseSettings};
+use model::{AppName, DatabaseType};
+use serde::{Deserialize, Serialize};
+
+pub use error::DatabaseError;
+pub use secret::Secret;
+
+/// What a kind of database answers.
+pub type Result<T> = std::result::Result<T, DatabaseError>;
+
+/// One app's database, as its owner keeps it (sealed: it holds a password).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its app.
+    pub app: AppName,
+    /// Its own name, and that of the user whose it is.
+    pub name: DatabaseName,
+    /// The range of user ids of its app; a server of its own runs in it, too.
+    pub slot: u16,
+    /// The password of its user.
+    pub password: Secret,
+    /// What its kind wants to remember of it: the password of a superuser, a version.
+    pub kept: Kept,
+}
+
+/// What a kind remembers of a database beside the name and the password.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// The password with which the platform itself looks after the database, where it has one of its own.
+    pub admin: Option<Secret>,
+    /// The major version of the server whose files it has.
+    pub major: Option<u32>,
+}
+
+/// How an app reaches its database.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The variables that it finds, `DATABASE_URL` among them.
+    pub variables: Vec<(String, Secret)>,
+    /// The host's name, as it stands in the variables.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Files that its containers need beside the variables: an authority's certificate.
+    pub files: Vec<Mount>,
+}
+
+/// Keeps a database's server running, and says where it is; the server may stop some seconds after the last of them has been dropped.
+pub struct Awake {
+    /// The connections that a container needs to be allowed to reach it.
+    pub links: Vec<Link>,
+    /// Where the platform itself reaches it.
+    pub address: std::net::SocketAddr,
+    /// Given back when this is dropped.
+    pub guard: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl fmt::Debug for Awake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Awake").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a database holds, and who uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Connections of the app's user that are open.
+    pub connections: u32,
+}
+
+/// What a restored dump was found to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Tables or collections.
+    pub tables: u64,
+    /// Rows or documents in them.
+    pub rows: u64,
+}
+
+/// What one kind of database can do. Every call may be repeated after a failure, and after a platform that was killed in the middle.
+#[async_trait]
+pub trait Kind: Send + Sync + fmt::Debug {
+    /// Which kind.
+    fn kind(&self) -> DatabaseType;
+
+    /// Whether databases of this kind can be made here; the error says what lacks and what to do.
+    async fn available(&self) -> Result<()>;
+
+    /// Makes a database with its user and its limits. What it wants remembered is kept before it is made, so that nothing is lost.
+    async fn create(&self, database: &Database, settings: &DatabaseSettings) -> Result<()>;
+
+    /// What is to be remembered of a database that is about to be made.
+    async fn prepare(&self) -> Result<Kept>;
+
+    /// How the app reaches it.
+    fn credentials(&self, database: &Database) -> Access;
+
+    /// Starts its server unless it runs, and keeps it running.
+    async fn awake(&self, database: &Database) -> Result<Awake>;
+
+    /// Makes limits and extensions those of the settings.
+    async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()>;
+
+    /// Gives the user another password; connections that are open stay.
+    async fn rotate(&self, database: &Database, password: &Secret) -> Result<()>;
+
+    /// Writes a dump of everything; consistent, while the app goes on.
+    async fn backup(&self, database: &Database, to: File) -> Result<()>;
+
+    /// Reads a dump into a scratch database, which is dropped afterwards: what was found there, or what is wrong with it.
+    async fn verify(&self, database: &Database, dump: File) -> Result<Found>;
+
+    /// Puts a dump in the place of what the database holds, in one step: either all of it or nothing.
+    async fn restore(&self, database: &Database, dump: File) -> Result<()>;
+
+    /// Removes the database and its user. Fine where they are gone.
+    async fn drop(&self, database: &Database) -> Result<()>;
+
+    /// What it holds, and who uses it. Starts its server where it does not run.
+    async fn usage(&self, database: &Database) -> Result<Usage>;
+}
