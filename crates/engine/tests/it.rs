@@ -6,6 +6,8 @@
 
 #[path = "it/memory.rs"]
 mod memory;
+#[path = "it/volume.rs"]
+mod volume;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,6 +23,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use memory::{a_weight_is_changed_while_it_runs, memory_is_pushed_out_where_there_is_swap};
+use volume::{
+    a_link_leads_to_one_port_and_no_further, a_volume_outlives_its_containers_and_is_one_containers_at_a_time,
+    an_address_is_kept_for_its_name, the_machines_programs_run_without_its_settings_and_data,
+};
 
 /// A platform's user id, as the launcher is told; the tests are root, which the rules keep away from containers otherwise.
 const PLATFORM: u32 = 0;
@@ -53,6 +59,10 @@ tests![
     a_freezer_stops_the_processor,
     memory_is_pushed_out_where_there_is_swap,
     a_weight_is_changed_while_it_runs,
+    a_volume_outlives_its_containers_and_is_one_containers_at_a_time,
+    the_machines_programs_run_without_its_settings_and_data,
+    a_link_leads_to_one_port_and_no_further,
+    an_address_is_kept_for_its_name,
     twenty_start_at_once,
     a_written_layer_is_sealed_pruned_packed_and_shared,
     hostile_archives_stay_inside,
