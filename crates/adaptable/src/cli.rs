@@ -89,6 +89,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: EnvAction,
     },
+    /// An app's database: how it is reached, a prompt, another password
+    #[command(
+        after_help = "Examples: adaptable db shop info\n          adaptable db shop psql -- -c 'select count(*) from entries'\n          adaptable db shop rotate"
+    )]
+    Db {
+        /// The app
+        app: AppName,
+        /// What to do with it.
+        #[command(subcommand)]
+        action: DbAction,
+    },
     /// Print or replace an app's settings document (YAML)
     #[command(after_help = "Example: adaptable settings shop get > shop.yaml; adaptable settings shop apply -f shop.yaml")]
     Settings {
@@ -221,6 +232,37 @@ pub(crate) enum EnvAction {
         #[arg(required = true, value_name = "NAME", value_parser = EnvName::parse)]
         names: Vec<EnvName>,
     },
+}
+
+/// What to do with a database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbAction {
+    /// Show how it is reached, what it holds and who uses it
+    Info {
+        /// Show the password, too
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Run psql with the app's own variables (PostgreSQL)
+    Psql {
+        /// Arguments for psql
+        #[arg(last = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+    /// Run mongosh (MongoDB)
+    Mongosh {
+        /// Arguments for mongosh
+        #[arg(last = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+    /// Run sqlcmd (SQL Server)
+    Sqlcmd {
+        /// Arguments for sqlcmd
+        #[arg(last = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+    /// Give its user another password, and the app new instances that know it
+    Rotate,
 }
 
 /// What to do with settings.

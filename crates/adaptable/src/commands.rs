@@ -1,6 +1,7 @@
 //! The commands, one file a verb, and the way from the command line to each.
 
 mod apps;
+mod db;
 mod delete;
 mod deploy;
 mod deployments;
@@ -106,6 +107,7 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Status { app } => status::run(context, &app).await,
         Command::Logs(args) => logs::run(context, &args).await,
         Command::Env { app, build, action } => env::run(context, &app, build, action).await,
+        Command::Db { app, action } => db::run(context, &app, action).await,
         Command::Settings { app, action } => settings::run(context, &app, action).await,
         Command::Scale(args) => scale::run(context, &args).await,
         Command::Revisions { app } => revisions::run(context, &app).await,

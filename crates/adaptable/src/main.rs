@@ -15,6 +15,7 @@ mod progress;
 mod reach;
 #[cfg(target_os = "linux")]
 mod serve;
+mod tunnel;
 mod upload;
 #[cfg(target_os = "linux")]
 mod visit;

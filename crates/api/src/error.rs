@@ -43,6 +43,8 @@ pub enum ErrorCode {
     BuildFailed,
     /// The release command failed.
     ReleaseFailed,
+    /// The app's database could not be made or reached.
+    DatabaseFailed,
     /// The new revision did not come to accept connections.
     StartFailed,
     /// The deployment was cancelled.
@@ -87,6 +89,7 @@ impl ErrorCode {
             Self::PlanFailed => "plan_failed",
             Self::BuildFailed => "build_failed",
             Self::ReleaseFailed => "release_failed",
+            Self::DatabaseFailed => "database_failed",
             Self::StartFailed => "start_failed",
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
@@ -127,6 +130,7 @@ impl ErrorCode {
             | Self::PlanFailed
             | Self::BuildFailed
             | Self::ReleaseFailed
+            | Self::DatabaseFailed
             | Self::StartFailed => 422,
             Self::RateLimited => 429,
             Self::Unavailable | Self::NoPlatform => 503,

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod apps;
 pub mod client;
+pub mod databases;
 pub mod deployments;
 pub mod error;
 pub mod logs;
@@ -19,6 +20,7 @@ pub use apps::{
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
 pub use client::{Client, ClientError};
+pub use databases::DatabaseInfo;
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
 pub use error::{ErrorBody, ErrorCode, ErrorDocument};
 pub use logs::{LogLine, LogQuery, Stream};

@@ -1,6 +1,6 @@
 //! Use cases on apps: what is there, pause and resume, sleep, delete, revisions.
 
-use api::{AppState, AppStatus, AppSummary, ErrorBody, ErrorCode, LastHour, RevisionSummary, Split};
+use api::{AppState, AppStatus, AppSummary, LastHour, RevisionSummary, Split};
 use model::{AppName, DeploymentState};
 use store::{App, Tx};
 use tokio::sync::oneshot;
@@ -111,6 +111,9 @@ impl Control {
         entry.queue.cancel_all();
         // A deployment that is being cancelled may still hold containers; it ends before its app does.
         let _turn = entry.queue.turn().await;
+        // Its database first, and while the app is still there: if that fails, the deletion can be asked for again.
+        ask_all(&entry, Command::Sleep).await;
+        self.drop_database(&entry).await?;
         let id = entry.id;
         self.write(move |tx| tx.delete_app(id)).await?;
         self.inner.registry.remove(name);
@@ -197,13 +200,4 @@ fn summary(tx: &Tx<'_>, app: &App, url: String) -> std::result::Result<AppSummar
         template: live.map(|live| live.spec.template).or_else(|| last.and_then(|last| last.template)),
         database: app.settings.database_type,
     })
-}
-
-/// Databases come with a later version: asking for one is refused before anything is changed.
-pub(crate) fn refuse_database(kind: model::DatabaseType) -> Result<()> {
-    match kind {
-        model::DatabaseType::None => Ok(()),
-        kind => Err(ErrorBody::new(ErrorCode::InvalidSettings, format!("this version has no managed {} yet", kind.as_str()))
-            .help("deploy with --database none, and give the app the URL of a database of yours with --env DATABASE_URL=…")),
-    }
 }

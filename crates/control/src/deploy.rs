@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use store::{DeploymentEnd, DeploymentKind, NewDeployment};
 use tokio_util::sync::CancellationToken;
 
-use crate::apps::refuse_database;
 use crate::error::{Result, deployment_not_found, from_store, internal, revision_not_found};
 use crate::progress::Progress;
 use crate::registry::Entry;
@@ -143,16 +142,14 @@ impl Control {
 
     /// The app of a deployment, created where it is missing, with the options applied to its settings.
     pub(crate) async fn prepare(&self, name: &AppName, options: &DeployOptions) -> Result<Arc<Entry>> {
-        if let Some(kind) = options.database {
-            refuse_database(kind)?;
-        }
         // Two first deployments of one name at once: one creates the app, the other finds it.
         let _creation = self.inner.creation.lock().await;
         if let Some(entry) = self.inner.registry.get(name.as_str()) {
             let before = entry.settings.lock().await;
             let old = self.settings(name).await?;
             let new = apply(&old, options);
-            settings::check(&old, &new)?;
+            settings::check(&new)?;
+            self.check_kind(Some(&entry), &old, &new).await?;
             if new != old {
                 self.save(&entry, &new).await?;
             }
@@ -160,7 +157,8 @@ impl Control {
             return Ok(entry);
         }
         let new = apply(&Settings::default(), options);
-        settings::check(&Settings::default(), &new)?;
+        settings::check(&new)?;
+        self.check_kind(None, &Settings::default(), &new).await?;
         let (create, now) = (name.clone(), clock::now());
         let app = self.write(move |tx| tx.create_app(&create, &new, now)).await?;
         let entry = self.adopt(&app, None)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::Stream;
+use database::Awake;
 use engine::{Container, ContainerSpec, Engine, Exit};
 use model::{AppName, RevisionNumber};
 use tokio::net::TcpStream;
@@ -36,6 +37,9 @@ pub(crate) enum StartFailure {
     /// The machine has no room for it.
     #[error("the machine has no room for another instance: {0}")]
     NoRoom(String),
+    /// Its database can't be had.
+    #[error("{0}")]
+    Database(String),
     /// Its process ended.
     #[error("the app ended before it {} on port {port}: {how}", if *listened { "answered a first request" } else { "listened" })]
     Exited {
@@ -88,6 +92,7 @@ impl StartFailure {
     pub(crate) fn help(&self) -> String {
         match self {
             Self::Engine(_) => "`adaptable doctor` checks what the platform needs of this machine".to_owned(),
+            Self::Database(_) => "see the platform's log; `adaptable db APP info` tries again".to_owned(),
             Self::NoRoom(_) => "stop or delete apps that are not needed, or lower their memory".to_owned(),
             Self::Exited { how, .. } if how == "exit code 0" => {
                 "the start command must stay in the foreground and serve: it ended by itself, without an error".to_owned()
@@ -129,6 +134,8 @@ pub(crate) struct Instance {
     pumps: Vec<JoinHandle<()>>,
     gauge: Gauge,
     _image: InUse,
+    /// Keeps its database's server running.
+    _database: Option<Awake>,
 }
 
 impl Instance {
@@ -143,6 +150,7 @@ impl Instance {
         log: &AppLog,
         meter: &Arc<Meter>,
         image: InUse,
+        database: Option<Awake>,
     ) -> Result<Self, StartFailure> {
         let id = spec.id.to_string();
         let mut container = engine.create(spec).await.map_err(|error| {
@@ -159,7 +167,7 @@ impl Instance {
         tracing::debug!(app = %app, instance = %id, %revision, "instance created");
         let container = Arc::new(container);
         let gauge = meter.follow(&container);
-        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container, tail, pumps, gauge, _image: image })
+        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container, tail, pumps, gauge, _image: image, _database: database })
     }
 
     /// Waits until the instance accepts a connection on its port, and answers what the settings ask for.

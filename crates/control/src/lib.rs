@@ -8,6 +8,7 @@ mod apps;
 mod backoff;
 mod clock;
 mod construction;
+mod databases;
 mod deploy;
 mod doctor;
 mod documents;
@@ -56,6 +57,7 @@ use crate::spec::Specs;
 use crate::uploads::Uploads;
 
 pub use access_log::{AccessDetail, AccessWriter, access_log};
+pub use databases::DatabaseStream;
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
@@ -104,6 +106,8 @@ pub struct Parts {
     pub builder: build::Builder,
     /// The git remote.
     pub git: source::git::Remote,
+    /// The kinds of databases that apps may have.
+    pub databases: Vec<Arc<dyn database::Kind>>,
 }
 
 /// The platform's inside; clones share it.
@@ -120,6 +124,7 @@ struct Inner {
     edge: EdgeHandle,
     builder: build::Builder,
     git: source::git::Remote,
+    databases: Vec<Arc<dyn database::Kind>>,
     registry: Arc<Registry>,
     machine: Arc<Machine>,
     uploads: Uploads,
@@ -152,7 +157,7 @@ impl Control {
     ///
     /// Must be called within a runtime.
     pub fn start(config: Config, parts: Parts) -> Result<Self> {
-        let Parts { store, engine, edge, builder, git } = parts;
+        let Parts { store, engine, edge, builder, git, databases } = parts;
         let uploads =
             Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
         let registry = Arc::new(Registry::default());
@@ -165,6 +170,7 @@ impl Control {
             edge,
             builder,
             git,
+            databases,
             registry,
             machine,
             uploads,
@@ -249,6 +255,7 @@ impl Control {
             idle_default: config.idle_timeout,
             counter: AtomicU64::new(0),
             meter: Arc::default(),
+            database: std::sync::Mutex::default(),
             images: std::sync::Mutex::default(),
         });
         let directory = config.data_dir.join("logs").join(app.name.as_str());
@@ -268,6 +275,7 @@ impl Control {
             settings: Mutex::new(()),
             side: std::sync::Mutex::default(),
         });
+        self.adopt_database(&entry)?;
         let parts = RuntimeParts {
             app: app.name.clone(),
             specs,
@@ -296,5 +304,6 @@ impl Control {
             entry.log.close();
         });
         futures_util::future::join_all(ends).await;
+        self.stop_databases().await;
     }
 }

@@ -43,6 +43,8 @@ pub(crate) async fn run(
         let (id, now) = (entry.id, clock::now());
         control.write(move |tx| tx.start_deployment(id, number, now)).await?;
         let candidate = candidate(control, entry, number, request, progress, cancel).await?;
+        let settings = control.settings(&entry.name).await?;
+        control.ensure_database(entry, &settings, progress).await?;
         if !candidate.kept
             && let Some(args) = candidate.live.spec.release.clone()
         {
@@ -139,7 +141,10 @@ async fn release(
 ) -> Result<()> {
     progress.start(Step::Release).await.map_err(from_store)?;
     let engine = &control.inner.engine;
-    let spec = entry.specs.release(live.number, &live.spec, args);
+    let mut spec = entry.specs.release(live.number, &live.spec, args);
+    let _database = entry.specs.awake(&mut spec).await.map_err(|failure| {
+        ErrorBody::new(ErrorCode::DatabaseFailed, failure.to_string()).help(failure.help())
+    })?;
     let mut container = engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
     let tail = Tail::default();
     let pumps = container.take_output().map(|(stdout, stderr)| {
@@ -238,11 +243,13 @@ pub(crate) async fn prove(
 /// One more instance of a candidate, not ready yet, and its turn and memory, to be held until it is.
 async fn begin(control: &Control, entry: &Entry, live: &Live) -> std::result::Result<(Instance, Place), StartFailure> {
     let engine = &control.inner.engine;
-    let (spec, port) = entry.specs.candidate(live);
+    let (mut spec, port) = entry.specs.candidate(live);
     let place =
         control.inner.machine.admit(engine, spec.limits.memory_bytes.min(UNKNOWN_NEED)).await.map_err(StartFailure::NoRoom)?;
     let image = entry.specs.in_use(&live.spec.image);
-    let created = Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, &entry.specs.meter, image).await?;
+    let database = entry.specs.awake(&mut spec).await?;
+    let meter = &entry.specs.meter;
+    let created = Instance::create(engine, &entry.name, live.number, port, spec, &entry.log, meter, image, database).await?;
     Ok((created, place))
 }
 

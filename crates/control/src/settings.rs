@@ -2,11 +2,11 @@
 
 use api::{EnvKind, EnvPatch, EnvVariables, ErrorBody, ErrorCode, ScalePatch, SettingsChanged};
 use model::environment::Environment;
-use model::{AppName, Resources, Serving, Settings};
+use model::database::DatabaseSettings;
+use model::{AppName, DatabaseType, Resources, Serving, Settings};
 use store::DeploymentKind;
 
-use crate::Control;
-use crate::apps::refuse_database;
+use crate::{Control, databases};
 use crate::deploy::Request;
 use crate::error::{Result, app_not_found, invalid_settings};
 use crate::registry::Entry;
@@ -81,7 +81,8 @@ impl Control {
         let old = self.settings(name).await?;
         let mut new = old.clone();
         edit(&mut new)?;
-        check(&old, &new)?;
+        check(&new)?;
+        self.check_kind(Some(&entry), &old, &new).await?;
         if new == old {
             return Ok(SettingsChanged { app: name.clone(), settings: new, deployment: None, needs_deploy: false });
         }
@@ -111,21 +112,15 @@ impl Control {
     }
 }
 
-/// Refuses a document that breaks a rule, by itself or beside the one before.
-pub(crate) fn check(old: &Settings, new: &Settings) -> Result<()> {
+/// Refuses a document that breaks a rule.
+pub(crate) fn check(new: &Settings) -> Result<()> {
     let violations = new.violations();
-    if !violations.is_empty() {
-        return Err(invalid_settings(&violations));
-    }
-    if old.database_type != new.database_type {
-        refuse_database(new.database_type)?;
-    }
-    Ok(())
+    if violations.is_empty() { Ok(()) } else { Err(invalid_settings(&violations)) }
 }
 
 /// What an instance is started from: changes of it make a revision without a build.
 fn runtime_part(settings: &Settings) -> impl PartialEq + use<'_> {
-    (&settings.environment, settings.resource_config, settings.idle_timeout, &settings.serving)
+    (&settings.environment, settings.resource_config, settings.idle_timeout, &settings.serving, databases::part(settings))
 }
 
 /// Everything else waits for the next `deploy`.
@@ -135,6 +130,8 @@ fn build_part(settings: &Settings) -> Settings {
         resource_config: Resources::default(),
         idle_timeout: None,
         serving: Serving::default(),
+        database_type: DatabaseType::None,
+        database: DatabaseSettings::default(),
         ..settings.clone()
     }
 }

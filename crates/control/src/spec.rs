@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use database::{Access, Awake};
 use edge::AppSettings;
 use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Profile, Upper};
 use model::environment::{self, Facts};
 use model::{AppName, RevisionNumber, RevisionSpec};
 
+use crate::databases::Beside;
+use crate::instance::StartFailure;
 use crate::meter::Meter;
 use crate::probe::Probe;
 use crate::runtime::{Live, port_of};
@@ -49,6 +52,8 @@ pub(crate) struct Specs {
     pub(crate) counter: AtomicU64,
     /// What its instances use.
     pub(crate) meter: Arc<Meter>,
+    /// The database beside the app.
+    pub(crate) database: Mutex<Option<Arc<Beside>>>,
     /// The images that instances were started from since the platform's start, and how many run.
     pub(crate) images: Mutex<BTreeMap<String, usize>>,
 }
@@ -85,6 +90,24 @@ impl Specs {
         (spec, port)
     }
 
+    /// The database beside the app, once it is there.
+    pub(crate) fn database(&self) -> Option<Arc<Beside>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the instances to come of their database.
+    pub(crate) fn set_database(&self, database: Option<Arc<Beside>>) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
+    }
+
+    /// Wakes the database for a container that is about to be made, which may reach it then.
+    pub(crate) async fn awake(&self, spec: &mut ContainerSpec) -> Result<Option<Awake>, StartFailure> {
+        let Some(database) = self.database() else { return Ok(None) };
+        let awake = database.awake().await?;
+        spec.links.extend(awake.links.iter().cloned());
+        Ok(Some(awake))
+    }
+
     /// Says that an instance of this image is about to run.
     pub(crate) fn in_use(self: &Arc<Self>, image: &str) -> InUse {
         *self.images.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default() += 1;
@@ -105,18 +128,19 @@ impl Specs {
         let serial = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
         let id = format!("{}-{number}-{kind}{serial}", self.app);
         let memory_bytes = spec.resources.memory_bytes();
+        let database = self.database().map(|beside| beside.kind.credentials(&beside.database));
         ContainerSpec {
             id: ContainerId::parse(&id).expect("an app's name and numbers are a container's id"),
             slot: self.slot,
             layers: spec.layers.iter().filter_map(|layer| LayerRef::parse(layer).ok()).collect(),
             upper: Upper::Memory { bytes: memory_bytes },
             args,
-            env: self.environment(number, spec).into_iter().collect(),
+            env: self.environment(number, spec, database.as_ref()).into_iter().collect(),
             cwd: build::plan::APP_DIR.to_owned(),
             hostname: self.app.to_string(),
             profile: Profile::App,
             limits: Limits { memory_bytes, cpu_millis: spec.resources.cpu_millis(), cpu_weight: WEIGHT, pids: PIDS },
-            mounts: Vec::new(),
+            mounts: database.map(|access| access.files).unwrap_or_default(),
             stdin: false,
             user: 0,
             links: Vec::new(),
@@ -124,8 +148,17 @@ impl Specs {
         }
     }
 
-    fn environment(&self, number: RevisionNumber, spec: &RevisionSpec) -> BTreeMap<String, String> {
-        let facts = Facts { app: &self.app, revision: number, hostname: &self.hostname, https_port: self.https_port, port: PORT };
+    fn environment(&self, number: RevisionNumber, spec: &RevisionSpec, database: Option<&Access>) -> BTreeMap<String, String> {
+        let variables: Option<Vec<_>> = database
+            .map(|access| access.variables.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect());
+        let facts = Facts {
+            app: &self.app,
+            revision: number,
+            hostname: &self.hostname,
+            https_port: self.https_port,
+            port: PORT,
+            database: variables.as_deref(),
+        };
         let bundle = BUNDLE_VARIABLES.iter().map(|name| ((*name).to_owned(), CA_BUNDLE.to_owned()));
         let image: Vec<_> = bundle.chain(spec.image_env.iter().cloned()).collect();
         environment::runtime(&image, &facts, &spec.environment)

@@ -132,6 +132,9 @@ pub trait Kind: Send + Sync + fmt::Debug {
     /// Removes the database and its user. Fine where they are gone.
     async fn drop(&self, database: &Database) -> Result<()>;
 
+    /// Stops its servers in order; they are not started again.
+    async fn shutdown(&self) {}
+
     /// What it holds, and who uses it. Starts its server where it does not run.
     async fn usage(&self, database: &Database) -> Result<Usage>;
 }

@@ -12,6 +12,8 @@ pub enum Step {
     Plan,
     /// Dependencies were installed (or found installed), the source became a layer, and the image was written.
     Dependencies,
+    /// The database was made, or found there, and has the limits of the settings.
+    Database,
     /// The release command ran.
     Release,
     /// An instance of the new revision accepted connections.
@@ -22,7 +24,8 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 6] = [Self::Source, Self::Plan, Self::Dependencies, Self::Release, Self::Start, Self::Switch];
+    pub const ALL: [Self; 7] =
+        [Self::Source, Self::Plan, Self::Dependencies, Self::Database, Self::Release, Self::Start, Self::Switch];
 
     /// The word used in JSON and in logs.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Step {
             Self::Source => "source",
             Self::Plan => "plan",
             Self::Dependencies => "dependencies",
+            Self::Database => "database",
             Self::Release => "release",
             Self::Start => "start",
             Self::Switch => "switch",

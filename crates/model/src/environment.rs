@@ -72,11 +72,18 @@ pub struct Facts<'a> {
     pub https_port: u16,
     /// The port to listen on, unless the user sets another.
     pub port: u16,
+    /// The variables of its database, where it has one.
+    pub database: Option<&'a [(String, String)]>,
 }
 
-/// The environment of an instance, by the product's merge order: the image's, then the platform's, then the user's; later wins.
+/// The environment of an instance, by the product's merge order: the image's, then those of the database, then
+/// the platform's, then the user's; later wins.
 pub fn runtime(image: &[(String, String)], facts: &Facts<'_>, user: &Environment) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = image.iter().cloned().collect();
+    match facts.database {
+        Some(variables) => all.extend(variables.iter().cloned()),
+        None => drop(all.insert("NO_DATABASE".to_owned(), "true".to_owned())),
+    }
     let url = match facts.https_port {
         443 => format!("https://{}", facts.hostname),
         port => format!("https://{}:{port}", facts.hostname),
@@ -86,7 +93,6 @@ pub fn runtime(image: &[(String, String)], facts: &Facts<'_>, user: &Environment
         ("EXTERNAL_HOSTNAME", facts.hostname.to_owned()),
         ("EXTERNAL_URL", url),
         ("ADAPTABLE_TRUST_PROXY_DEPTH", "1".to_owned()),
-        ("NO_DATABASE", "true".to_owned()),
         ("NODE_ENV", "production".to_owned()),
         ("K_SERVICE", facts.app.to_string()),
         ("K_CONFIGURATION", facts.app.to_string()),
@@ -107,7 +113,7 @@ mod tests {
     use super::*;
 
     fn facts(app: &AppName) -> Facts<'_> {
-        Facts { app, revision: RevisionNumber(3), hostname: "shop.localhost", https_port: 8443, port: 8080 }
+        Facts { app, revision: RevisionNumber(3), hostname: "shop.localhost", https_port: 8443, port: 8080, database: None }
     }
 
     #[test]
@@ -119,8 +125,19 @@ mod tests {
         assert_eq!(all["EXTERNAL_URL"], "https://shop.localhost:8443");
         assert_eq!(all["K_REVISION"], "shop-00003");
         assert_eq!(all["PATH"], "/opt/venv/bin");
+        assert_eq!(all["NO_DATABASE"], "true");
         assert_eq!(port(&user, 8080), 9000);
         assert_eq!(port(&Environment::new(), 8080), 8080);
+    }
+
+    #[test]
+    fn a_databases_variables_come_before_the_users() {
+        let app = AppName::parse("shop").expect("a name");
+        let user = Environment::from([(EnvName::parse("PGHOST").expect("a name"), "elsewhere".to_owned())]);
+        let database = [("PGHOST", "inside"), ("PGPORT", "5432")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let all = runtime(&[], &Facts { database: Some(&database), ..facts(&app) }, &user);
+        assert_eq!((all["PGHOST"].as_str(), all["PGPORT"].as_str()), ("elsewhere", "5432"));
+        assert!(!all.contains_key("NO_DATABASE"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP, containers or files of builds.
 
 mod apps;
+mod databases;
 mod deployments;
 mod revisions;
 pub mod seal;
@@ -17,13 +18,18 @@ use figures::Histogram;
 use rusqlite::Connection;
 
 pub use apps::{App, AppId, Split};
+pub use databases::{DatabaseRow, DatabaseState};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
 pub use tokens::{Token, TokenScope};
 
 /// Migrations in order; a data directory remembers how many it has seen (`user_version`).
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_start.sql"), include_str!("../migrations/0002_split.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_split.sql"),
+    include_str!("../migrations/0003_database.sql"),
+];
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ mod adapter;
 mod answer;
 mod apps;
 mod changes;
+mod databases;
 mod deployments;
 mod figures;
 mod git;
@@ -48,6 +49,9 @@ pub fn router(control: Control) -> Router {
         .route("/apps/{app}/env", get(apps::variables).patch(apps::set_variables))
         .route("/apps/{app}/settings", get(apps::settings).put(apps::put_settings))
         .route("/apps/{app}/scale", patch(apps::scale))
+        .route("/apps/{app}/database", get(databases::info))
+        .route("/apps/{app}/database/rotate", post(databases::rotate))
+        .route("/apps/{app}/database/connect", post(databases::connect).layer(DefaultBodyLimit::disable()))
         .route("/apps/{app}/pause", post(apps::pause))
         .route("/apps/{app}/resume", post(apps::resume))
         .route("/apps/{app}/sleep", post(apps::sleep))

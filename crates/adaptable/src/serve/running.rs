@@ -146,7 +146,8 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         publish(data, &desk)?;
     }
     let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
-    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git };
+    let databases = Vec::new();
+    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
         tokio::select! {

@@ -1,11 +1,12 @@
 //! The endpoints, one method each.
 
 use http::{HeaderValue, Method, header};
+use hyper::body::Incoming;
 use model::{AppName, DeploymentNumber, Settings};
 
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
-    Accepted, AppStatus, AppSummary, CreatedToken, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables,
+    Accepted, AppStatus, AppSummary, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables,
     Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split,
     TokenSummary, Upload,
 };
@@ -154,6 +155,24 @@ impl Client {
     /// Stops the app's instances now, as the idle time would; the next request starts one.
     pub async fn sleep(&self, app: &AppName) -> Result<(), ClientError> {
         self.send(Method::POST, &format!("/apps/{app}/sleep"), NOTHING).await.map(drop)
+    }
+
+    /// The app's database; `reveal` for the secrets, too.
+    pub async fn database(&self, app: &AppName, reveal: bool) -> Result<DatabaseInfo, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/database?reveal={reveal}"), NOTHING).await
+    }
+
+    /// Gives the database's user another password.
+    pub async fn rotate_database(&self, app: &AppName) -> Result<SettingsChanged, ClientError> {
+        self.call(Method::POST, &format!("/apps/{app}/database/rotate"), NOTHING).await
+    }
+
+    /// A connection to the database's server: the body is what is said to it, and what comes back is what it says.
+    pub async fn connect_database(&self, app: &AppName, said: RequestBody) -> Result<Incoming, ClientError> {
+        let request = self.request(Method::POST, &format!("/apps/{app}/database/connect"), said)?;
+        // A server that sleeps is started first, which takes a moment; and how long it lasts is up to who asks.
+        let response = self.exchange(request, None).await?;
+        Ok(self.success(response).await?.into_body())
     }
 
     /// Makes an access token.

@@ -62,7 +62,8 @@ impl Runtime {
 
     /// Orders one more instance; its end is told by [`Command::Started`].
     pub(super) fn start(&mut self, live: &Live) {
-        let (spec, port) = self.specs.instance(live);
+        let (mut spec, port) = self.specs.instance(live);
+        let specs = Arc::clone(&self.specs);
         let began = Instant::now();
         self.starting.push(Starting { id: spec.id.to_string(), revision: live.number, began });
         let (engine, log, app, machine) =
@@ -74,7 +75,8 @@ impl Runtime {
             let id = spec.id.to_string();
             let start = async {
                 let _place = machine.admit(&engine, need).await.map_err(|why| (StartFailure::NoRoom(why), None))?;
-                let created = Instance::create(&engine, &app, number, port, spec, &log, &meter, image).await;
+                let database = specs.awake(&mut spec).await.map_err(|failure| (failure, None))?;
+                let created = Instance::create(&engine, &app, number, port, spec, &log, &meter, image, database).await;
                 let instance = created.map_err(|failure| (failure, None))?;
                 match instance.ready(&engine, &probe).await {
                     Ok(()) => Ok(instance),

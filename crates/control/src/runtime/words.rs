@@ -14,13 +14,14 @@ pub(super) fn for_visitors(failure: &StartFailure) -> Failure {
     let title = match failure {
         StartFailure::NoRoom(_) => "There is no room for this app just now",
         StartFailure::TimedOut { .. } | StartFailure::Unhealthy { .. } => "The app took too long to start",
+        StartFailure::Database(_) => "The app's database does not run",
         StartFailure::Elsewhere { .. } => "The app listens elsewhere",
         StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => {
             "The app did not start"
         }
     };
     let detail = match failure {
-        StartFailure::Engine(_) | StartFailure::NoRoom(_) => String::new(),
+        StartFailure::Engine(_) | StartFailure::NoRoom(_) | StartFailure::Database(_) => String::new(),
         other => {
             let mut text = other.to_string();
             if let Some(first) = text.get_mut(0..1) {
