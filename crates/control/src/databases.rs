@@ -184,7 +184,8 @@ impl Control {
             _ => kind.usage(&row.kept).await.map_err(|error| failed(&error))?,
         };
         let variables = access.variables.iter().map(|(name, value)| {
-            let secret = value.reveal().contains(row.kept.password.reveal()) || name == "DATABASE_URL" || name.ends_with("PASSWORD");
+            let secret =
+                value.reveal().contains(row.kept.password.reveal()) || name == "DATABASE_URL" || name.ends_with("PASSWORD");
             (name.clone(), (reveal || !secret).then(|| value.reveal().to_owned()))
         });
         Ok(DatabaseInfo {

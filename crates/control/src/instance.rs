@@ -167,7 +167,17 @@ impl Instance {
         tracing::debug!(app = %app, instance = %id, %revision, "instance created");
         let container = Arc::new(container);
         let gauge = meter.follow(&container);
-        Ok(Self { id, revision, address: SocketAddr::new(container.address, port), container, tail, pumps, gauge, _image: image, _database: database })
+        Ok(Self {
+            id,
+            revision,
+            address: SocketAddr::new(container.address, port),
+            container,
+            tail,
+            pumps,
+            gauge,
+            _image: image,
+            _database: database,
+        })
     }
 
     /// Waits until the instance accepts a connection on its port, and answers what the settings ask for.

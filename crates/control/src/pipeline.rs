@@ -142,9 +142,11 @@ async fn release(
     progress.start(Step::Release).await.map_err(from_store)?;
     let engine = &control.inner.engine;
     let mut spec = entry.specs.release(live.number, &live.spec, args);
-    let _database = entry.specs.awake(&mut spec).await.map_err(|failure| {
-        ErrorBody::new(ErrorCode::DatabaseFailed, failure.to_string()).help(failure.help())
-    })?;
+    let _database = entry
+        .specs
+        .awake(&mut spec)
+        .await
+        .map_err(|failure| ErrorBody::new(ErrorCode::DatabaseFailed, failure.to_string()).help(failure.help()))?;
     let mut container = engine.create(spec).await.map_err(|error| internal("make the release command's container", &error))?;
     let tail = Tail::default();
     let pumps = container.take_output().map(|(stdout, stderr)| {

@@ -1,15 +1,15 @@
 //! Use cases on settings: read and replace the document, set variables, scale. Changes that need no build make a revision at once.
 
 use api::{EnvKind, EnvPatch, EnvVariables, ErrorBody, ErrorCode, ScalePatch, SettingsChanged};
-use model::environment::Environment;
 use model::database::DatabaseSettings;
+use model::environment::Environment;
 use model::{AppName, DatabaseType, Resources, Serving, Settings};
 use store::DeploymentKind;
 
-use crate::{Control, databases};
 use crate::deploy::Request;
 use crate::error::{Result, app_not_found, invalid_settings};
 use crate::registry::Entry;
+use crate::{Control, databases};
 
 impl Control {
     /// The settings document.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, Certificate, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -19,6 +19,8 @@ use crate::HostName;
 const CA_VALIDITY: Duration = Duration::days(3650);
 /// Clients accept at most 397 days; a short life costs nothing, since the edge issues anew by itself.
 const LEAF_VALIDITY: Duration = Duration::days(90);
+/// Certificates of servers that read theirs only when they start.
+const SERVER_VALIDITY: Duration = Duration::days(396);
 /// Leaves are replaced this long before they end.
 const RENEW_BEFORE: Duration = Duration::days(30);
 /// Certificates begin in the past, for clients whose clock is behind.
@@ -136,7 +138,28 @@ impl Authority {
 
     /// A certificate that covers all these hosts.
     pub(crate) fn issue(&self, hosts: &[HostName], now: OffsetDateTime) -> Result<Leaf, AuthorityError> {
-        let name = || hosts.first().map_or_else(String::new, ToString::to_string);
+        let (certificate, key) = self.sign(hosts, now, LEAF_VALIDITY)?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
+            .map_err(|source| AuthorityError::Signing { host: first(hosts), source: source.into() })?;
+        let key = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
+        Ok(Leaf { key, renew_at: now + LEAF_VALIDITY - RENEW_BEFORE })
+    }
+
+    /// A certificate for a server other than the edge, with its key, both in PEM. It is good for thirteen months: such a server
+    /// reads it when it starts.
+    pub fn certify(&self, hosts: &[HostName]) -> Result<(String, String), AuthorityError> {
+        let (certificate, key) = self.sign(hosts, OffsetDateTime::now_utc(), SERVER_VALIDITY)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
+    fn sign(
+        &self,
+        hosts: &[HostName],
+        now: OffsetDateTime,
+        validity: Duration,
+    ) -> Result<(Certificate, KeyPair), AuthorityError> {
+        let name = || first(hosts);
         let signing = |source: rcgen::Error| AuthorityError::Signing { host: name(), source: source.into() };
         let key = KeyPair::generate().map_err(signing)?;
         let mut params = CertificateParams::default();
@@ -153,14 +176,15 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         params.not_before = now - BACKDATED;
-        params.not_after = now + LEAF_VALIDITY;
+        params.not_after = now + validity;
         let certificate = params.signed_by(&key, &self.issuer).map_err(signing)?;
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
-            .map_err(|source| AuthorityError::Signing { host: name(), source: source.into() })?;
-        let key = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
-        Ok(Leaf { key, renew_at: now + LEAF_VALIDITY - RENEW_BEFORE })
+        Ok((certificate, key))
     }
+}
+
+/// The host that an error names.
+fn first(hosts: &[HostName]) -> String {
+    hosts.first().map_or_else(String::new, ToString::to_string)
 }
 
 impl std::fmt::Debug for Authority {
@@ -199,7 +223,7 @@ mod tests {
         assert!(authority.accepts(&host("localhost"), &leaf, leaf.renew_at));
         assert!(authority.accepts(&host("localhost"), &leaf, now - Duration::hours(1)), "a clock behind");
         assert!(!authority.accepts(&host("localhost"), &leaf, now + Duration::days(91)));
-        assert!(LEAF_VALIDITY + BACKDATED <= Duration::days(397));
+        assert!(LEAF_VALIDITY + BACKDATED <= Duration::days(397) && SERVER_VALIDITY + BACKDATED <= Duration::days(398));
     }
 
     #[test]

@@ -171,3 +171,26 @@ fn a_failed_piece_of_work_leaves_nothing() {
     assert!(result.is_err());
     assert!(store.read_now(|tx| tx.apps()).expect("read").is_empty());
 }
+
+#[test]
+fn a_database_is_recorded_sealed_and_goes_with_its_app() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let app = store.write_now(|tx| tx.create_app(&name("shop"), &Settings::default(), 1)).expect("created");
+    let kept = serde_json::json!({"password": "hunter2-secret"});
+    store.write_now(|tx| tx.create_database(app.id, model::DatabaseType::Postgres, &kept, 2)).expect("recorded");
+    store.write_now(|tx| tx.create_database(app.id, model::DatabaseType::Mongodb, &kept, 3)).expect_err("there is one");
+    let read = |store: &Store| store.read_now(|tx| tx.database::<serde_json::Value>(app.id)).expect("read");
+    let row = read(&store).expect("there");
+    assert_eq!((row.kind, row.state, &row.kept), (model::DatabaseType::Postgres, DatabaseState::Making, &kept));
+    let changed = serde_json::json!({"password": "another"});
+    store.write_now(|tx| tx.update_database(app.id, DatabaseState::Rotating, &changed)).expect("changed");
+    let row = read(&store).expect("there");
+    assert_eq!((row.state, row.kept, row.created_at), (DatabaseState::Rotating, changed, 2));
+    let raw = store
+        .read_now(|tx| Ok(tx.db.query_row("select kept from database", [], |row| row.get::<_, Vec<u8>>(0))?))
+        .expect("bytes");
+    assert!(!raw.windows(7).any(|window| window == b"another"), "it lies in the clear");
+    store.write_now(|tx| tx.delete_app(app.id)).expect("deleted");
+    assert!(read(&store).is_none());
+}

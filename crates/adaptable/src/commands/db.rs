@@ -66,7 +66,8 @@ async fn prompt(client: &Client, app: &AppName, kind: DatabaseType, arguments: V
             format!("adaptable db {app} {}", program(info.kind)),
         ));
     }
-    let authority = tempfile::NamedTempFile::new().map_err(|error| Failure::local(format!("make a temporary file: {error}"), ""))?;
+    let authority =
+        tempfile::NamedTempFile::new().map_err(|error| Failure::local(format!("make a temporary file: {error}"), ""))?;
     std::fs::write(authority.path(), client.authority().await?)
         .map_err(|error| Failure::file("write", authority.path(), error))?;
     let tunnel = Tunnel::open(client.clone(), app.clone()).await?;

@@ -6,9 +6,9 @@ use model::{AppName, DeploymentNumber, Settings};
 
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
-    Accepted, AppStatus, AppSummary, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch, EnvVariables,
-    Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split,
-    TokenSummary, Upload,
+    Accepted, AppStatus, AppSummary, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch,
+    EnvVariables, Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged,
+    Split, TokenSummary, Upload,
 };
 
 /// No body.
