@@ -132,6 +132,11 @@ const GONE: Exit = Exit { code: None, signal: None, oom_killed: false, cpu_micro
 /// Runs containers, and keeps the layers they are made of.
 #[async_trait]
 pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// A container that runs already, from a time before this process.
+    async fn find(&self, _id: &ContainerId) -> Option<Container> {
+        None
+    }
+
     /// Makes a container and starts it.
     async fn create(&self, spec: ContainerSpec) -> Result<Container, EngineError>;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use sandbox::channel::{Message, Question, Refusal, Reply, Request, receive, send
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer,
@@ -41,6 +41,8 @@ struct Inner {
     socket: AsyncFd<OwnedFd>,
     launcher: u32,
     number: AtomicU64,
+    /// Told when another process takes over.
+    left: Notify,
     state: Mutex<State>,
 }
 
@@ -50,8 +52,23 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// A container, as another process is to know it.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its name.
+    pub id: ContainerId,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its standard output and its standard error.
+    pub output: [OwnedFd; 2],
+}
+
 #[derive(Default)]
 struct State {
+    /// What another process would have to know of the containers that run; kept where there may be one.
+    kept: Option<HashMap<ContainerId, Kept>>,
+    /// Those that run from a time before this process, until somebody asks for them.
+    found: HashMap<ContainerId, Container>,
     /// Whoever waits for an answer; and the container that the answer may be about.
     waiting: HashMap<u64, (oneshot::Sender<Answer>, Option<ContainerId>)>,
     /// Who wants to know of a container's end.
@@ -62,24 +79,83 @@ struct State {
 impl LocalEngine {
     /// Begins to talk to a launcher. The future ends when the launcher has ended. Must be called within a runtime.
     pub fn start(launcher: LauncherEnd) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let engine = Self::new(launcher, State::default(), 1)?;
+        let gone = engine.begin();
+        Ok((engine, gone))
+    }
+
+    /// The same for a launcher whose containers may be handed to another process ([`Self::give`]).
+    pub fn start_kept(launcher: LauncherEnd) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let engine = Self::new(launcher, State { kept: Some(HashMap::new()), ..State::default() }, 1)?;
+        let gone = engine.begin();
+        Ok((engine, gone))
+    }
+
+    /// Takes a launcher over from a process that still talks to it. Its containers are found here ([`Engine::find`]); nothing may be
+    /// asked of it before [`Self::begin`], which is for when the other one has stopped.
+    pub fn take_over(launcher: LauncherEnd, containers: Vec<Kept>) -> io::Result<Self> {
+        let mut state = State { kept: Some(HashMap::new()), ..State::default() };
+        for kept in containers {
+            let (watcher, exit) = watch::channel(None);
+            let [stdout, stderr] = [kept.output[0].try_clone()?, kept.output[1].try_clone()?];
+            let read = |fd| output(fd).map_err(io::Error::other);
+            let pipes = (read(stdout)?, read(stderr)?);
+            state.exits.insert(kept.id.clone(), watcher);
+            state.found.insert(kept.id.clone(), Container::new(kept.id.clone(), IpAddr::V4(kept.address), None, pipes, exit));
+            if let Some(all) = &mut state.kept {
+                all.insert(kept.id.clone(), kept);
+            }
+        }
+        // What the launcher still answers to the other process must not be taken for an answer to this one.
+        Self::new(launcher, state, rand::random::<u32>().into())
+    }
+
+    /// What another process needs to take this launcher over: its socket, its process, and its containers.
+    pub fn give(&self) -> io::Result<(LauncherEnd, Vec<Kept>)> {
+        let state = self.inner.lock();
+        let kept = state.kept.iter().flat_map(HashMap::values).map(|kept| {
+            let output = [kept.output[0].try_clone()?, kept.output[1].try_clone()?];
+            Ok(Kept { id: kept.id.clone(), address: kept.address, output })
+        });
+        let kept = kept.collect::<io::Result<Vec<_>>>()?;
+        let socket = self.inner.socket.get_ref().try_clone()?;
+        Ok((LauncherEnd { socket, pid: self.inner.launcher }, kept))
+    }
+
+    /// Stops talking to the launcher, which another process does from now on. Containers go on; what is still asked fails.
+    pub fn leave(&self) {
+        self.inner.left.notify_one();
+        self.inner.end();
+    }
+
+    fn new(launcher: LauncherEnd, state: State, first: u64) -> io::Result<Self> {
         nonblocking(&launcher.socket)?;
         #[expect(
             deprecated,
             reason = "an OwnedFd stays the same descriptor as long as it lives, which is all that the successor asks for"
         )]
         let socket = AsyncFd::with_interest(launcher.socket, Interest::READABLE | Interest::WRITABLE)?;
-        let inner = Inner { socket, launcher: launcher.pid, number: AtomicU64::new(1), state: Mutex::new(State::default()) };
-        let engine = Self { inner: Arc::new(inner) };
+        let (launcher, number) = (launcher.pid, AtomicU64::new(first << 32 | 1));
+        let inner = Inner { socket, launcher, number, left: Notify::new(), state: Mutex::new(state) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Begins to hear the launcher. The future ends when the launcher has ended, and never after [`Self::leave`].
+    pub fn begin(&self) -> impl Future<Output = ()> + Send + use<> {
         let (gone, ended) = oneshot::channel::<()>();
-        let reader = Arc::clone(&engine.inner);
+        let reader = Arc::clone(&self.inner);
         tokio::spawn(async move {
-            if let Err(error) = reader.read().await {
+            let read = tokio::select! {
+                read = reader.read() => read,
+                () = reader.left.notified() => return std::future::pending().await,
+            };
+            if let Err(error) = read {
                 tracing::error!(%error, "read from the launcher");
             }
             reader.end();
             drop(gone);
         });
-        let maintained = Arc::downgrade(&engine.inner);
+        let maintained = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(MAINTAIN).await;
@@ -91,9 +167,20 @@ impl LocalEngine {
                 }
             }
         });
-        Ok((engine, async move {
+        async move {
             let _dropped = ended.await;
-        }))
+        }
+    }
+
+    /// Notes what another process would have to know of a container, where there may be one.
+    fn keep(&self, id: &ContainerId, address: Ipv4Addr, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), EngineError> {
+        let mut state = self.inner.lock();
+        let runs = state.exits.contains_key(id);
+        let Some(kept) = state.kept.as_mut().filter(|_| runs) else { return Ok(()) };
+        let copy =
+            |fd: &OwnedFd| fd.try_clone().map_err(|error| EngineError::Failed(format!("keep a container's output: {error}")));
+        kept.insert(id.clone(), Kept { id: id.clone(), address, output: [copy(stdout)?, copy(stderr)?] });
+        Ok(())
     }
 
     async fn done(&self, request: Request, file: Option<&File>) -> Result<(), EngineError> {
@@ -116,8 +203,13 @@ impl Inner {
             match message {
                 Message::Answer(number, reply) => self.answered(number, reply, fds),
                 Message::Exited(id, exit) => {
-                    if let Some(watcher) = self.lock().exits.remove(&id) {
+                    let mut state = self.lock();
+                    if let Some(watcher) = state.exits.remove(&id) {
                         watcher.send_replace(Some(exit));
+                    }
+                    state.found.remove(&id);
+                    if let Some(kept) = &mut state.kept {
+                        kept.remove(&id);
                     }
                 }
             }
@@ -209,6 +301,10 @@ impl Drop for Abandoned {
 
 #[async_trait]
 impl Engine for LocalEngine {
+    async fn find(&self, id: &ContainerId) -> Option<Container> {
+        self.inner.lock().found.remove(id)
+    }
+
     async fn create(&self, spec: ContainerSpec) -> Result<Container, EngineError> {
         let id = spec.id.clone();
         let (watcher, exit) = watch::channel(None);
@@ -239,6 +335,7 @@ impl Engine for LocalEngine {
             return Err(EngineError::Failed("the container's output did not come along".to_owned()));
         };
         let freezer = if freezer { fds.next().map(Freezer::new) } else { None };
+        self.keep(&id, address, &stdout, &stderr)?;
         let output = (output(stdout)?, output(stderr)?);
         guard.0 = None;
         Ok(Container::new(id, IpAddr::V4(address), freezer, output, exit))

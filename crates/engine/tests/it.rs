@@ -6,6 +6,8 @@
 
 #[path = "it/memory.rs"]
 mod memory;
+#[path = "it/servers.rs"]
+mod servers;
 #[path = "it/volume.rs"]
 mod volume;
 
@@ -23,6 +25,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use memory::{a_weight_is_changed_while_it_runs, memory_is_pushed_out_where_there_is_swap};
+use servers::{a_launcher_is_taken_over_with_its_containers, a_server_is_reached_by_those_that_have_a_link};
 use volume::{
     a_link_leads_to_one_port_and_no_further, a_volume_outlives_its_containers_and_is_one_containers_at_a_time,
     an_address_is_kept_for_its_name, the_machines_programs_run_without_its_settings_and_data,
@@ -63,13 +66,17 @@ tests![
     the_machines_programs_run_without_its_settings_and_data,
     a_link_leads_to_one_port_and_no_further,
     an_address_is_kept_for_its_name,
+    a_server_is_reached_by_those_that_have_a_link,
     twenty_start_at_once,
     a_written_layer_is_sealed_pruned_packed_and_shared,
     hostile_archives_stay_inside,
+    a_launcher_is_taken_over_with_its_containers,
 ];
 
 struct World {
     engine: LocalEngine,
+    /// That of servers.
+    servers: LocalEngine,
     stack: StackId,
     data: PathBuf,
 }
@@ -470,11 +477,14 @@ fn main() -> ExitCode {
     std::fs::create_dir_all(data.path().join("layers")).expect("made");
     std::fs::create_dir_all(data.path().join("cache")).expect("made");
     let launcher = Launcher::start(LauncherConfig::new(data.path(), &stacks, PLATFORM)).expect("a launcher");
+    let servers = LauncherConfig::new(data.path(), &stacks, PLATFORM).servers();
+    let servers = Launcher::start(servers).expect("a launcher of servers");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (mut passed, mut failed) = (0, 0);
     runtime.block_on(async {
         let (engine, gone) = LocalEngine::start(launcher).expect("an engine");
-        let world = World { engine, stack, data: data.path().to_owned() };
+        let (servers, servers_gone) = LocalEngine::start_kept(servers).expect("an engine of servers");
+        let world = World { engine, servers, stack, data: data.path().to_owned() };
         for (name, test) in TESTS.iter().filter(|(name, _)| filter.as_deref().is_none_or(|filter| name.contains(filter))) {
             let outcome = std::panic::AssertUnwindSafe(test(&world));
             let ok = futures_util::FutureExt::catch_unwind(outcome).await.is_ok();
@@ -483,6 +493,11 @@ fn main() -> ExitCode {
         }
         world.engine.shutdown().await;
         gone.await;
+        if world.servers.volumes().await.is_ok() {
+            // The last test hands it on.
+            world.servers.shutdown().await;
+            servers_gone.await;
+        }
     });
     let rules = Command::new("nft").args(["list", "tables"]).output().expect("nft");
     let tag = data.path().display().to_string();

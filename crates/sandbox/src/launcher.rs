@@ -37,7 +37,18 @@ pub struct LauncherConfig {
     platform_uid: u32,
     ca_bundle: Option<PathBuf>,
     resolv_conf: String,
-    beside: bool,
+    role: Role,
+}
+
+/// Which of a platform's launchers it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// That of apps and builds.
+    Apps,
+    /// The same, while another one of the same data directory still has containers.
+    Beside,
+    /// That of servers that apps use.
+    Servers,
 }
 
 /// The machine's bundle of certificates, wherever a setting says it is.
@@ -56,7 +67,7 @@ impl LauncherConfig {
             platform_uid,
             ca_bundle,
             resolv_conf: resolv_conf(),
-            beside: false,
+            role: Role::Apps,
         }
     }
 
@@ -64,7 +75,14 @@ impl LauncherConfig {
     /// be under way that writes one.
     #[must_use]
     pub fn beside(self) -> Self {
-        Self { beside: true, ..self }
+        Self { role: Role::Beside, ..self }
+    }
+
+    /// For a launcher of servers that apps use: their containers may be reached by those that have a link to them, and it lives as
+    /// long as somebody has its socket, who need not be the process that started it.
+    #[must_use]
+    pub fn servers(self) -> Self {
+        Self { role: Role::Servers, ..self }
     }
 }
 
@@ -131,7 +149,9 @@ impl Launcher {
 }
 
 fn run(config: LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if config.role != Role::Servers {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+    }
     prctl::set_name(c"adaptable-launch")?;
     let socket = alone(socket)?;
     // Its own process group: a Ctrl-C is for the platform, which then stops this one in order.
@@ -144,18 +164,24 @@ fn run(config: LauncherConfig, socket: OwnedFd, _parent: u32) -> io::Result<()> 
     for directory in [Path::new(RUN), &places.data.join("layers"), &places.data.join("cache")] {
         fs::create_dir_all(directory)?;
     }
-    let (mut claim, tag) = if config.beside {
-        Claim::take_free(&tags)?
-    } else {
-        let [tag, other] = tags;
-        Claim::wait_for_end(&other)?;
-        (Claim::take(&tag)?, tag)
+    let [tag, other, servers] = tags;
+    let (mut claim, tag) = match config.role {
+        Role::Beside => Claim::take_free(&[tag, other])?,
+        Role::Apps => {
+            Claim::wait_for_end(&other)?;
+            (Claim::take(&tag)?, tag)
+        }
+        Role::Servers => (Claim::take(&servers)?, servers),
     };
     claim::sweep_others(&tag);
-    work::sweep(&places)?;
+    if config.role != Role::Servers {
+        work::sweep(&places)?;
+    }
     let cgroups = Cgroups::find(claim::group(&tag));
     cgroups.prepare()?;
-    let network = Network::choose(&tag, config.platform_uid, resolvers(&config.resolv_conf), |number| claim.take_pool(number));
+    let servers = config.role == Role::Servers;
+    let network =
+        Network::choose(&tag, config.platform_uid, servers, resolvers(&config.resolv_conf), |number| claim.take_pool(number));
     network.prepare()?;
     let shared = Shared {
         places,
@@ -185,13 +211,14 @@ fn alone(socket: OwnedFd) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Two short names for a data directory, the same at each start: names of groups, devices and tables hold one of them. The second is
-/// for the launcher of a platform that takes over from one with the first, and the other way round at the next time.
-fn tags(data_dir: &Path) -> [String; 2] {
+/// Three short names for a data directory, the same at each start: names of groups, devices and tables hold one of them. The second is
+/// for the launcher of a platform that takes over from one with the first, and the other way round at the next time; the third for
+/// that of servers.
+fn tags(data_dir: &Path) -> [String; 3] {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt;
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    [0..4, 4..8].map(|bytes| {
+    [0..4, 4..8, 8..12].map(|bytes| {
         digest[bytes].iter().fold(String::new(), |mut text, byte| {
             write!(text, "{byte:02x}").expect("a string takes all");
             text
@@ -210,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn a_data_directory_has_two_tags_that_differ_where_devices_show_it() {
-        let [one, other] = tags(Path::new("/a"));
-        assert_eq!((one.len(), other.len()), (8, 8));
-        assert_ne!(one[..4], other[..4]);
+    fn a_data_directory_has_tags_that_differ_where_devices_show_it() {
+        let [one, other, servers] = tags(Path::new("/a"));
+        assert_eq!((one.len(), other.len(), servers.len()), (8, 8, 8));
+        assert!(one[..4] != other[..4] && one[..4] != servers[..4] && other[..4] != servers[..4]);
     }
 }

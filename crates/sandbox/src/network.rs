@@ -17,6 +17,10 @@ const POOL: u32 = 4096;
 /// What the pools of all platforms on a machine lie in: 10.192.0.0/11, 512 pools.
 const POOLS: u32 = 0x0AC0_0000;
 const POOL_COUNT: u32 = 512;
+/// The same as a rule has it.
+const ALL: &str = "10.192.0.0/11";
+/// What the names of all platforms' devices begin with.
+const DEVICES: &str = "ad";
 
 /// A platform's part of the machine's network.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub(crate) struct Network {
     table: String,
     /// The user whose processes may connect to containers.
     platform_uid: u32,
+    /// Whether its containers are servers, for the containers of others that may reach them.
+    servers: bool,
     /// The machine's own resolvers.
     resolvers: Vec<Ipv4Addr>,
 }
@@ -80,7 +86,13 @@ fn pair(outside: &mut Netlink, device: &str, pid: i32) -> io::Result<()> {
 
 impl Network {
     /// Chooses a pool by the platform's tag, beside what the machine's network has already; `claim` refuses other platforms' pools.
-    pub(crate) fn choose(tag: &str, platform_uid: u32, resolvers: Vec<Ipv4Addr>, mut claim: impl FnMut(u32) -> bool) -> Self {
+    pub(crate) fn choose(
+        tag: &str,
+        platform_uid: u32,
+        servers: bool,
+        resolvers: Vec<Ipv4Addr>,
+        mut claim: impl FnMut(u32) -> bool,
+    ) -> Self {
         let wanted = tag.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let taken = taken_networks(tag);
         let mut free = |number: u32| {
@@ -93,7 +105,15 @@ impl Network {
             (!taken.iter().any(overlaps) && !resolvers.iter().any(resolver) && claim(number % POOL_COUNT)).then_some(first)
         };
         let first = (wanted..wanted + POOL_COUNT).find_map(&mut free).unwrap_or(POOLS + (wanted % POOL_COUNT) * POOL);
-        Self { tag: tag.to_owned(), pool: Ipv4Addr::from(first), prefix: prefix(tag), table: table(tag), platform_uid, resolvers }
+        Self {
+            tag: tag.to_owned(),
+            pool: Ipv4Addr::from(first),
+            prefix: prefix(tag),
+            table: table(tag),
+            platform_uid,
+            servers,
+            resolvers,
+        }
     }
 
     fn gateway(&self) -> Ipv4Addr {
@@ -147,6 +167,14 @@ impl Network {
     /// The rules. An address whose container has ended must lead nowhere: by the default route, somebody else could answer for it.
     fn rules(&self) -> String {
         let Self { table, prefix, platform_uid, .. } = self;
+        // Whose containers come here has looked already at whether they may: every other way out of them is closed by its own table.
+        let callers = if self.servers {
+            format!(
+                "    iifname \"{DEVICES}*\" ip saddr {ALL} accept\n    iifname \"{prefix}*\" ip daddr {ALL} ct state established,related accept\n"
+            )
+        } else {
+            String::new()
+        };
         let pool = format!("{}/20", self.pool);
         let resolvers = self.resolvers.iter().flat_map(|address| ["udp", "tcp"].map(|protocol| (address, protocol))).fold(
             String::new(),
@@ -164,9 +192,9 @@ impl Network {
     iifname \"{prefix}*\" ip saddr . ip daddr . tcp dport @links accept
     iifname \"{prefix}*\" oifname \"{prefix}*\" ct state established,related accept
     iifname \"{prefix}*\" oifname \"{prefix}*\" drop
-    iifname \"{prefix}*\" ip saddr != {pool} drop
+{callers}    iifname \"{prefix}*\" ip saddr != {pool} drop
     iifname \"{prefix}*\" meta nfproto ipv6 drop
-{resolvers}    iifname \"{prefix}*\" ip daddr {{ 10.192.0.0/11, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }} drop
+{resolvers}    iifname \"{prefix}*\" ip daddr {{ {ALL}, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }} drop
     oifname \"{prefix}*\" ct state established,related accept
     oifname \"{prefix}*\" drop
   }}
@@ -265,7 +293,7 @@ fn table(tag: &str) -> String {
 /// What the names of a platform's devices begin with. They have 15 bytes at most: a tag of 4, a number of up to 4.
 fn prefix(tag: &str) -> String {
     let short: String = tag.chars().take(4).collect();
-    format!("ad{short}-")
+    format!("{DEVICES}{short}-")
 }
 
 /// Removes the rules of the platform with a tag.
