@@ -5,6 +5,7 @@
 
 mod error;
 mod secret;
+pub mod servers;
 
 use std::fmt;
 use std::fs::File;
