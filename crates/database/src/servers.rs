@@ -90,6 +90,10 @@ struct Inner {
     state: Mutex<State>,
     /// How many servers are looked after.
     count: watch::Sender<usize>,
+    /// Whether servers are started; before, those that run already are all that there is.
+    open: watch::Sender<bool>,
+    /// Whether servers that nobody needs are stopped.
+    stops: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -139,8 +143,20 @@ impl fmt::Debug for Servers {
 impl Servers {
     /// No server yet. Must be used within a runtime.
     pub fn new(engine: Arc<dyn Engine>, timing: Timing) -> Self {
-        let (count, _nobody_waits) = watch::channel(0);
-        Self { inner: Arc::new(Inner { engine, timing, state: Mutex::new(State::default()), count }) }
+        let channels = (watch::channel(0).0, watch::channel(true).0, watch::channel(true).0);
+        let (count, open, stops) = channels;
+        Self { inner: Arc::new(Inner { engine, timing, state: Mutex::new(State::default()), count, open, stops }) }
+    }
+
+    /// Whether servers are started. Where they are not, because another platform still talks to the engine, those that run are
+    /// found, and who needs another one waits.
+    pub fn set_open(&self, open: bool) {
+        self.inner.open.send_replace(open);
+    }
+
+    /// Whether servers that nobody needs are stopped. While a platform is handed over, they stay as they are.
+    pub fn set_stops(&self, stops: bool) {
+        self.inner.stops.send_replace(stops);
     }
 
     /// The engine that runs them.

@@ -147,6 +147,10 @@ async fn told_to_end(order: &mut watch::Receiver<Order>) {
 }
 
 async fn create(inner: &Inner, server: &dyn Server) -> Result<Container> {
+    if let Some(container) = inner.engine.find(server.id()).await {
+        return Ok(container);
+    }
+    drop(inner.open.subscribe().wait_for(|open| *open).await);
     let spec = server.container().await?;
     let begun = Instant::now();
     let mut said = false;
@@ -171,6 +175,7 @@ async fn serve(inner: &Inner, entry: &Entry, container: &Container) -> Ended {
     loop {
         let idle = async {
             // What these give locks the value, and must not live on.
+            drop(inner.stops.subscribe().wait_for(|stops| *stops).await);
             drop(holders.wait_for(|holders| *holders == 0).await);
             let mut order = entry.order.subscribe();
             tokio::select! {
@@ -185,7 +190,7 @@ async fn serve(inner: &Inner, entry: &Entry, container: &Container) -> Ended {
             () = idle => {
                 // Whoever takes a lease does so under this lock, and then looks at the phase.
                 let _state = inner.lock();
-                if *entry.holders.borrow() == 0 {
+                if *entry.holders.borrow() == 0 && *inner.stops.borrow() {
                     entry.phase.send_modify(|phase| phase.address = None);
                     return Ended::Stopped;
                 }
