@@ -19,6 +19,7 @@ use build::stack::{DEFAULT_RELEASES, Release, make};
 use build::{HostSettings, Stacks};
 use control::{AccessDetail, AccessWriter};
 use edge::{BoundEdge, Edge, EdgeConfig, HostName};
+use engine::local::Kept;
 use nix::unistd::User;
 use sandbox::{Launcher, LauncherConfig, LauncherEnd};
 
@@ -35,6 +36,8 @@ struct Ground {
     stacks: Stacks,
     host: HostSettings,
     launcher: LauncherEnd,
+    /// The launcher of the servers that apps use; where another platform had it, with what runs there.
+    servers: (LauncherEnd, Option<Vec<Kept>>),
     /// The access log, where one is kept.
     access_log: Option<AccessWriter>,
     /// What was in use at the platform that ran, and the way to it.
@@ -100,7 +103,8 @@ fn ground(config: &ServeConfig, user: &User) -> anyhow::Result<Ground> {
     let (stacks, host) = stacks(&config.stack_dir)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw());
     let launcher = Launcher::start(launcher).context("start the launcher")?;
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited: None })
+    let servers = (start_servers(config, user)?, None);
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited: None })
 }
 
 /// What the platform that runs hands over, and a launcher beside its own.
@@ -109,12 +113,21 @@ fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> an
     let (domain, edge, access_log) = edge(config)?;
     // All that takes long comes before: from the moment it is asked, the other one refuses changes.
     let (stacks, host) = stacks(&config.stack_dir)?;
-    let Inheritance { sockets, lock, in_use, socket } = predecessor.receive()?;
+    let Inheritance { sockets, lock, in_use, servers, socket } = predecessor.receive()?;
     let lock = directory::adopt(&config.data_dir, lock, user)?.until_the_end();
     let bound = Edge::adopt(edge, sockets)?;
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw()).beside();
     let launcher = Launcher::start(launcher).context("start the launcher")?;
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited: Some((in_use, socket)) })
+    let servers = match servers {
+        Some((launcher, running)) => (launcher, Some(running)),
+        None => (start_servers(config, user)?, None),
+    };
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited: Some((in_use, socket)) })
+}
+
+fn start_servers(config: &ServeConfig, user: &User) -> anyhow::Result<LauncherEnd> {
+    let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw()).servers();
+    Launcher::start(launcher).context("start the launcher of servers")
 }
 
 fn edge(config: &ServeConfig) -> anyhow::Result<(HostName, EdgeConfig, Option<AccessWriter>)> {

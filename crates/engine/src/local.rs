@@ -128,6 +128,16 @@ impl LocalEngine {
         self.inner.end();
     }
 
+    /// Stops the containers that ran before and that nobody has asked for.
+    pub async fn stop_found(&self, grace: Duration) {
+        let found: Vec<ContainerId> = self.inner.lock().found.drain().map(|(id, _)| id).collect();
+        for id in found {
+            if let Err(error) = self.stop(&id, grace).await {
+                tracing::warn!(container = %id, %error, "stop a container of before");
+            }
+        }
+    }
+
     fn new(launcher: LauncherEnd, state: State, first: u64) -> io::Result<Self> {
         nonblocking(&launcher.socket)?;
         #[expect(

@@ -6,11 +6,12 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-/// The short names of a data directory: names of groups, tables and devices hold one of them, or the other after a hand-over.
-pub fn tags(data_dir: &Path) -> [String; 2] {
+/// The short names of a data directory: names of groups, tables and devices hold one of them, or the other after a
+/// hand-over; the third is that of servers.
+pub fn tags(data_dir: &Path) -> [String; 3] {
     use std::os::unix::ffi::OsStrExt;
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    [0, 4].map(|at| format!("{:08x}", u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])))
+    [0, 4, 8].map(|at| format!("{:08x}", u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])))
 }
 
 /// Everything that bears the data directory's name or one of its tags, in words; empty in a clean world.

@@ -12,7 +12,7 @@ use nix::unistd::User;
 /// What the platform, without its rights, writes below the data directory.
 const OWN: [&str; 5] = ["git", "images", "logs", "tls", "uploads"];
 /// What only the launcher touches: files in them bear the ids of containers.
-const LAUNCHERS: [&str; 2] = ["cache", "layers"];
+const LAUNCHERS: [&str; 3] = ["cache", "layers", "volumes"];
 /// The file with the platform's process id.
 const PID: &str = "adaptable.pid";
 /// How long a platform that was just killed may take until its last process is gone; one that it had taken over from ends in order.

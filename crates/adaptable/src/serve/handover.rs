@@ -8,6 +8,7 @@ mod take;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use control::InUse;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
-use sandbox::channel;
+use sandbox::{ContainerId, channel};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,11 @@ enum FromPlatform {
     Https,
     /// The open file of the data directory's lock comes along.
     Lock,
+    /// The socket of the launcher of servers comes along, which is to be used once the platform has stopped talking to it: and its
+    /// process.
+    Servers(u32),
+    /// The output of one of its containers comes along: which, and where it is.
+    Server(ContainerId, Ipv4Addr),
     /// Apps that are in use.
     InUse(Vec<InUse>),
     /// That was all.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Control, Parts, Sharing, Urls};
+use database::servers::{Servers, Timing};
 use edge::Edge;
 use engine::Engine;
-use engine::local::LocalEngine;
+use engine::local::{Kept, LocalEngine};
+use sandbox::LauncherEnd;
 use source::git::Remote;
 use store::{Sealer, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,10 +35,15 @@ const RENAMED: Duration = Duration::from_secs(1);
 const PREPARE: Duration = Duration::from_secs(30);
 /// How long the access log may take for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long a server that nobody needs any more may take to stop.
+const STOP_GRACE: Duration = Duration::from_secs(30);
 /// The most that is kept of one app's log.
 const LOG_BYTES: u64 = 32 * 1024 * 1024;
 /// Free disk space below which nothing is deployed.
 const DISK_RESERVE: u64 = 1024 * 1024 * 1024;
+
+/// Ends when a launcher has ended.
+type Gone = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How a platform ended well.
 pub(super) enum End {
@@ -51,6 +58,9 @@ struct Running {
     edge: Edge,
     control: Control,
     engine: Arc<dyn Engine>,
+    /// That of the servers that apps use.
+    servers_engine: LocalEngine,
+    servers: Servers,
     lock: &'static Lock,
     desk: Desk,
     forerunner: Option<Forerunner>,
@@ -83,6 +93,8 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
                 control: &running.control,
                 edge: &running.edge,
                 lock: running.lock,
+                engine: &running.servers_engine,
+                servers: &running.servers,
                 forerunner: running.forerunner.as_ref(),
             };
             let given = tokio::select! {
@@ -108,7 +120,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
 
 /// Puts the parts together. Where the platform takes over, it serves when this returns, and the other one ends.
 async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Future<Output = ()> + use<>, Running)> {
-    let Ground { domain, lock, bound, stacks, host, launcher, access_log, inherited } = ground;
+    let Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited } = ground;
     let (in_use, forerunner) = match inherited {
         Some((in_use, socket)) => (in_use, Some(Forerunner::attend(socket).context("listen to the running platform")?)),
         None => (Vec::new(), None),
@@ -123,6 +135,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     // Its first answer says that it is prepared; what it fails at is a failed start, not a platform that ends later.
     engine.layers().await.context("start the launcher; its own log lines stand above")?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
+    let (servers_engine, servers, mut servers_gone) = servers_of(servers)?;
     let builder = build::Builder::open(data, Arc::clone(&engine), stacks, host)?;
     let control_config = Config {
         data_dir: data.clone(),
@@ -164,17 +177,55 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         forerunner.ready()?;
         publish(data, &desk)?;
         directory::publish_pid(data)?;
+        // It talks to the launcher of servers no more.
+        servers_gone = take_servers(&servers_engine, &servers);
     }
     let stop = CancellationToken::new();
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
     tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
-    Ok((launcher_gone, Running { edge, control, engine, lock, desk, forerunner, access_log, stop, socket }))
+    let launcher_gone = async {
+        tokio::select! {
+            () = launcher_gone => {}
+            () = servers_gone => {}
+        }
+    };
+    Ok((
+        launcher_gone,
+        Running { edge, control, engine, servers_engine, servers, lock, desk, forerunner, access_log, stop, socket },
+    ))
 }
 
 /// Gives the sockets their names, in the place of those of a platform that ends.
 fn publish(data: &Path, desk: &Desk) -> anyhow::Result<()> {
     std::fs::rename(data.join(API_NEW), data.join(crate::reach::SOCKET)).context("name the platform's socket")?;
     desk.publish().context("name the socket for a successor")
+}
+
+/// The engine of the servers that apps use. Where a platform that runs still talks to its launcher, none is started yet.
+fn servers_of((launcher, running): (LauncherEnd, Option<Vec<Kept>>)) -> anyhow::Result<(LocalEngine, Servers, Gone)> {
+    let ours = running.is_none();
+    let (engine, gone): (_, Gone) = match running {
+        None => {
+            let (engine, gone) = LocalEngine::start_kept(launcher)?;
+            (engine, Box::pin(gone))
+        }
+        Some(running) => (LocalEngine::take_over(launcher, running)?, Box::pin(std::future::pending())),
+    };
+    let servers = Servers::new(Arc::new(engine.clone()), Timing::default());
+    servers.set_open(ours);
+    Ok((engine, servers, gone))
+}
+
+/// The launcher of servers is this platform's now. What nobody here has asked for goes once the other platform's visitors have gone.
+fn take_servers(engine: &LocalEngine, servers: &Servers) -> Gone {
+    let gone = Box::pin(engine.begin());
+    servers.set_open(true);
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(SILENCE + DRAIN).await;
+        engine.stop_found(STOP_GRACE).await;
+    });
+    gone
 }
 
 /// Whether another process is the directory's platform: one that this one was to take over from, and did not.
@@ -197,6 +248,7 @@ impl Running {
         if let Some(forerunner) = &self.forerunner {
             forerunner.hurry();
         }
+        let handed_over = successor.is_some();
         match successor {
             None => {
                 tracing::info!("stopping");
@@ -230,6 +282,10 @@ impl Running {
         self.stop.cancel();
         let _joined = self.socket.await;
         self.engine.shutdown().await;
+        if !handed_over {
+            self.servers.shutdown().await;
+            self.servers_engine.shutdown().await;
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use control::Control;
+use database::servers::Servers;
 use edge::Edge;
+use engine::local::{Kept, LocalEngine};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -55,6 +57,9 @@ pub(in crate::serve) struct Source<'a> {
     pub(in crate::serve) control: &'a Control,
     pub(in crate::serve) edge: &'a Edge,
     pub(in crate::serve) lock: &'a Lock,
+    /// Runs the servers that apps use.
+    pub(in crate::serve) engine: &'a LocalEngine,
+    pub(in crate::serve) servers: &'a Servers,
     /// The platform before this one, where that may still be ending.
     pub(in crate::serve) forerunner: Option<&'a Forerunner>,
 }
@@ -167,6 +172,7 @@ impl Successor {
         let given = self.try_give(from).await;
         if let Err(error) = &given {
             from.control.resume_changes();
+            from.servers.set_stops(true);
             // Where it is gone it does not need to know.
             let _gone = say(&self.socket, &FromPlatform::Refused(format!("{error:#}")), &[]);
         }
@@ -186,6 +192,9 @@ impl Successor {
         })
         .await?;
         let sockets = from.edge.sockets().context("share the sockets")?;
+        // What the successor is told of runs until it has it.
+        from.servers.set_stops(false);
+        let (launcher, running) = from.engine.give().context("share the launcher of servers")?;
         let in_use = from.control.in_use().await;
         for (sockets, word) in [(&sockets.http, FromPlatform::Http), (&sockets.https, FromPlatform::Https)] {
             for few in sockets.chunks(FDS) {
@@ -194,12 +203,19 @@ impl Successor {
             }
         }
         say(&self.socket, &FromPlatform::Lock, &[from.lock.as_fd()])?;
+        say(&self.socket, &FromPlatform::Servers(launcher.pid), &[launcher.socket.as_fd()])?;
+        for Kept { id, address, output } in running {
+            say(&self.socket, &FromPlatform::Server(id, address), &[output[0].as_fd(), output[1].as_fd()])?;
+        }
         for apps in in_use.chunks(APPS) {
             say(&self.socket, &FromPlatform::InUse(apps.to_vec()), &[])?;
         }
         say(&self.socket, &FromPlatform::Given, &[])?;
         match timeout_at(Instant::now() + START, self.words.recv()).await {
-            Ok(Some(FromSuccessor::Ready)) => Ok(()),
+            Ok(Some(FromSuccessor::Ready)) => {
+                from.engine.leave();
+                Ok(())
+            }
             Ok(Some(word)) => bail!("the new platform said {word:?} in place of being ready"),
             Ok(None) => bail!("the new platform ended before it was ready"),
             Err(_late) => bail!("the new platform was not ready within {} s", START.as_secs()),

@@ -11,9 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use control::InUse;
 use edge::Sockets;
+use engine::local::Kept;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
 use nix::unistd::User;
+use sandbox::LauncherEnd;
 use tokio_util::sync::CancellationToken;
 
 use super::{FromPlatform, FromSuccessor, PROTOCOL, SOCKET, hear, patience, say};
@@ -37,6 +39,8 @@ pub(in crate::serve) struct Inheritance {
     pub(in crate::serve) sockets: Sockets,
     pub(in crate::serve) lock: File,
     pub(in crate::serve) in_use: Vec<InUse>,
+    /// The launcher of servers, and what runs there; none where a platform of before had none.
+    pub(in crate::serve) servers: Option<(LauncherEnd, Vec<Kept>)>,
     pub(in crate::serve) socket: OwnedFd,
 }
 
@@ -83,6 +87,7 @@ impl Predecessor {
         tracing::info!(from = %self.version, "taking over from the running platform");
         say(&socket, &FromSuccessor::Begin, &[]).context("ask the running platform to hand over")?;
         let (mut sockets, mut lock, mut in_use) = (Sockets::default(), None, Vec::new());
+        let (mut launcher, mut running) = (None, Vec::new());
         let mut said = String::new();
         loop {
             let word = hear::<FromPlatform>(&socket).context("wait for the running platform to hand over")?;
@@ -100,13 +105,19 @@ impl Predecessor {
                 FromPlatform::Http => sockets.http.extend(fds.into_iter().map(TcpListener::from)),
                 FromPlatform::Https => sockets.https.extend(fds.into_iter().map(TcpListener::from)),
                 FromPlatform::Lock => lock = fds.into_iter().next().map(File::from),
+                FromPlatform::Servers(pid) => launcher = fds.into_iter().next().map(|socket| LauncherEnd { socket, pid }),
+                FromPlatform::Server(id, address) => {
+                    let output = <[OwnedFd; 2]>::try_from(fds);
+                    let output = output.map_err(|_other| anyhow::anyhow!("the output of {id} did not come along"))?;
+                    running.push(Kept { id, address, output });
+                }
                 FromPlatform::InUse(apps) => in_use.extend(apps),
                 FromPlatform::Given => break,
                 FromPlatform::Running { .. } => bail!("the running platform said who it is a second time"),
             }
         }
         let lock = lock.context("take over the data directory's lock")?;
-        Ok(Inheritance { sockets, lock, in_use, socket })
+        Ok(Inheritance { sockets, lock, in_use, servers: launcher.map(|launcher| (launcher, running)), socket })
     }
 }
 
