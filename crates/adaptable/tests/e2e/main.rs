@@ -5,6 +5,7 @@ mod beside;
 mod broken;
 mod commands;
 mod crash;
+mod databases;
 mod deploying;
 mod figures;
 mod first;
