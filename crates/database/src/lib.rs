@@ -3,6 +3,7 @@
 //! A kind makes databases, tells how an app reaches its own, keeps a server running as long as somebody is awake who uses it, and
 //! writes and reads dumps. It knows no store and no app's settings document: whoever calls keeps the [`Database`] that it is given.
 
+pub mod door;
 mod error;
 mod secret;
 pub mod servers;
