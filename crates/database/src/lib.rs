@@ -3,8 +3,11 @@
 //! A kind makes databases, tells how an app reaches its own, keeps a server running as long as somebody is awake who uses it, and
 //! writes and reads dumps. It knows no store and no app's settings document: whoever calls keeps the [`Database`] that it is given.
 
+mod certificate;
 pub mod door;
 mod error;
+mod job;
+pub mod postgres;
 mod secret;
 pub mod servers;
 
@@ -17,6 +20,7 @@ use model::database::{DatabaseName, DatabaseSettings};
 use model::{AppName, DatabaseType};
 use serde::{Deserialize, Serialize};
 
+pub use certificate::{Certificate, Certifier};
 pub use error::DatabaseError;
 pub use secret::Secret;
 

@@ -15,13 +15,16 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 pub use sandbox::{
     CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, Limits, Link, Mount, NameError,
     PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
 };
+
+/// A container's standard input.
+pub type Input = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 
 /// One stream of a container's output.
 pub type Output = Pin<Box<dyn AsyncRead + Send + Sync>>;
@@ -90,6 +93,7 @@ pub struct Container {
     /// Freezes and thaws it, where the machine can.
     pub freezer: Option<Freezer>,
     output: Option<(Output, Output)>,
+    input: Option<Input>,
     exit: watch::Receiver<Option<Exit>>,
 }
 
@@ -108,7 +112,19 @@ impl Container {
         output: (Output, Output),
         exit: watch::Receiver<Option<Exit>>,
     ) -> Self {
-        Self { id, address, freezer, output: Some(output), exit }
+        Self { id, address, freezer, output: Some(output), input: None, exit }
+    }
+
+    /// The same container with a standard input.
+    #[must_use]
+    pub fn with_input(mut self, input: Input) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// Its standard input, once, where its description asks for one; it ends when this is dropped.
+    pub fn take_input(&mut self) -> Option<Input> {
+        self.input.take()
     }
 
     /// Its standard output and standard error, once.

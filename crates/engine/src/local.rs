@@ -20,8 +20,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
-    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, Output, PackedLayer,
-    Usage, VolumeName,
+    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, Input, LayerId, Output,
+    PackedLayer, Usage, VolumeName,
 };
 
 /// How often the launcher looks after what others may have changed.
@@ -290,6 +290,12 @@ fn output(fd: OwnedFd) -> Result<Output, EngineError> {
     Ok(Box::pin(receiver))
 }
 
+fn input(fd: OwnedFd) -> Result<Input, EngineError> {
+    let sender =
+        pipe::Sender::from_owned_fd(fd).map_err(|error| EngineError::Failed(format!("write a container's input: {error}")))?;
+    Ok(Box::pin(sender))
+}
+
 /// Kills a container whose maker was dropped while it was being made.
 struct Abandoned(Option<(LocalEngine, ContainerId)>);
 
@@ -347,8 +353,13 @@ impl Engine for LocalEngine {
         let freezer = if freezer { fds.next().map(Freezer::new) } else { None };
         self.keep(&id, address, &stdout, &stderr)?;
         let output = (output(stdout)?, output(stderr)?);
+        let input = fds.next().map(input).transpose()?;
         guard.0 = None;
-        Ok(Container::new(id, IpAddr::V4(address), freezer, output, exit))
+        let container = Container::new(id, IpAddr::V4(address), freezer, output, exit);
+        Ok(match input {
+            Some(input) => container.with_input(input),
+            None => container,
+        })
     }
 
     async fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), EngineError> {

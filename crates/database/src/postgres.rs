@@ -1,0 +1,162 @@
+//! PostgreSQL: a cluster of its own for each app, served by the machine's own programs in a container of the app's.
+//!
+//! So what an app must not see of another's (catalogues, roles, statistics, memory, connections) is simply elsewhere, and its server
+//! sleeps when it does. A cluster is copied from a template that is made once for each major version, since `initdb` takes a second.
+
+mod cluster;
+mod config;
+mod install;
+mod make;
+mod session;
+mod sql;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::{HostEntry, Link, Mount};
+use model::DatabaseType;
+use model::database::DatabaseSettings;
+
+use crate::certificate::Certifier;
+use crate::secret::url_encoded;
+use crate::servers::Servers;
+use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
+
+pub(crate) use cluster::Cluster;
+use install::Installed;
+
+/// The port on which servers listen in their containers.
+pub const PORT: u16 = 5432;
+/// Where containers find the certificate of the authority.
+pub const AUTHORITY_AT: &str = "/etc/adaptable/ca.pem";
+/// The user as whom the platform looks after a cluster.
+pub(crate) const SUPERUSER: &str = "adaptable";
+
+/// Databases of PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    servers: Servers,
+    certifier: Arc<dyn Certifier>,
+    installed: Installed,
+    /// The domain of the platform, below which its databases have names for who comes from outside.
+    domain: String,
+    template: make::Template,
+}
+
+/// The host name under which containers find an app's server. The authority must be allowed to speak for `postgres.internal`.
+pub fn host(database: &Database) -> String {
+    format!("{}.postgres.internal", database.app)
+}
+
+impl Postgres {
+    /// Databases whose servers are programs below `programs`, `/usr/lib/postgresql` on Debian: `N/bin/postgres`, and have
+    /// certificates for their hosts and for `APP.domain`.
+    pub fn new(servers: Servers, certifier: Arc<dyn Certifier>, programs: PathBuf, domain: String) -> Self {
+        Self { servers, certifier, installed: Installed::new(programs), domain, template: make::Template::default() }
+    }
+
+    /// Makes what is common to all databases of the newest version, so that the first of them does not wait for it. Fine where it
+    /// is there.
+    pub async fn prepare_template(&self) -> Result<()> {
+        let major = self.installed.newest()?;
+        self.template.prepare(self, major).await
+    }
+
+    fn cluster(&self, database: &Database) -> Result<Cluster> {
+        let major = database.kept.major.map_or_else(|| self.installed.newest(), |major| self.installed.has(major))?;
+        let programs = self.installed.programs(major);
+        Ok(Cluster::new(database, programs, Arc::clone(&self.certifier), &self.domain))
+    }
+}
+
+#[async_trait]
+impl Kind for Postgres {
+    fn kind(&self) -> DatabaseType {
+        DatabaseType::Postgres
+    }
+
+    async fn available(&self) -> Result<()> {
+        self.installed.newest().map(drop)
+    }
+
+    async fn create(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
+        make::create(self, database, settings).await
+    }
+
+    async fn prepare(&self) -> Result<Kept> {
+        Ok(Kept { admin: Some(Secret::generate()), major: Some(self.installed.newest()?) })
+    }
+
+    fn credentials(&self, database: &Database) -> Access {
+        let (host, name, password) = (host(database), database.name.as_str(), database.password.reveal());
+        let url = format!("postgres://{}:{}@{}:{PORT}/{}", url_encoded(name), url_encoded(password), host, url_encoded(name));
+        let plain = [
+            ("PGHOST", host.as_str()),
+            ("PGPORT", &PORT.to_string()),
+            ("PGDATABASE", name),
+            ("PGUSER", name),
+            ("PGPASSWORD", password),
+            ("PGSSLMODE", "verify-full"),
+            ("PGSSLROOTCERT", AUTHORITY_AT),
+            // Clients in JavaScript know no PGSSLROOTCERT; they trust whom Node.js trusts.
+            ("NODE_EXTRA_CA_CERTS", AUTHORITY_AT),
+            ("DATABASE_URL", &url),
+        ]
+        .map(|(name, value)| (name.to_owned(), Secret::new(value)));
+        let authority =
+            Mount::File { at: AUTHORITY_AT.to_owned(), contents: self.certifier.authority_pem().into_bytes(), owner: None };
+        Access { variables: plain.into(), host, port: PORT, files: vec![authority] }
+    }
+
+    async fn awake(&self, database: &Database) -> Result<Awake> {
+        let cluster = self.cluster(database)?;
+        let lease = self.servers.awake(Arc::new(cluster)).await?;
+        let address = lease.address();
+        let links = match address.ip() {
+            std::net::IpAddr::V4(to) => {
+                vec![Link { host: HostEntry::parse(&host(database)).ok(), address: to, port: PORT }]
+            }
+            std::net::IpAddr::V6(_) => Vec::new(),
+        };
+        Ok(Awake { links, address, guard: Box::new(lease) })
+    }
+
+    async fn apply(&self, _database: &Database, _settings: &DatabaseSettings) -> Result<()> {
+        Err(todo_error())
+    }
+
+    async fn rotate(&self, _database: &Database, _password: &Secret) -> Result<()> {
+        Err(todo_error())
+    }
+
+    async fn backup(&self, _database: &Database, _to: File) -> Result<()> {
+        Err(todo_error())
+    }
+
+    async fn verify(&self, _database: &Database, _dump: File) -> Result<Found> {
+        Err(todo_error())
+    }
+
+    async fn restore(&self, _database: &Database, _dump: File) -> Result<()> {
+        Err(todo_error())
+    }
+
+    async fn drop(&self, database: &Database) -> Result<()> {
+        make::drop(self, database).await
+    }
+
+    async fn shutdown(&self) {
+        self.servers.shutdown().await;
+    }
+
+    async fn usage(&self, database: &Database) -> Result<Usage> {
+        let awake = self.awake(database).await?;
+        session::usage(self, database, awake.address).await
+    }
+}
+
+fn todo_error() -> DatabaseError {
+    DatabaseError::Failed("this is not there yet".to_owned())
+}
