@@ -45,9 +45,9 @@ pub struct Postgres {
     template: make::Template,
 }
 
-/// The host name under which containers find an app's server. The authority must be allowed to speak for `postgres.internal`.
-pub fn host(database: &Database) -> String {
-    format!("{}.postgres.internal", database.app)
+/// The host name of an app's server, in containers and outside: below the platform's domain, for which its authority may speak.
+pub fn host(database: &Database, domain: &str) -> String {
+    format!("{}.postgres.{domain}", database.app)
 }
 
 impl Postgres {
@@ -90,7 +90,7 @@ impl Kind for Postgres {
     }
 
     fn credentials(&self, database: &Database) -> Access {
-        let (host, name, password) = (host(database), database.name.as_str(), database.password.reveal());
+        let (host, name, password) = (host(database, &self.domain), database.name.as_str(), database.password.reveal());
         let url = format!("postgres://{}:{}@{}:{PORT}/{}", url_encoded(name), url_encoded(password), host, url_encoded(name));
         let plain = [
             ("PGHOST", host.as_str()),
@@ -116,7 +116,7 @@ impl Kind for Postgres {
         let address = lease.address();
         let links = match address.ip() {
             std::net::IpAddr::V4(to) => {
-                vec![Link { host: HostEntry::parse(&host(database)).ok(), address: to, port: PORT }]
+                vec![Link { host: HostEntry::parse(&host(database, &self.domain)).ok(), address: to, port: PORT }]
             }
             std::net::IpAddr::V6(_) => Vec::new(),
         };

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use database::{Certificate, Certifier, DatabaseError};
 use edge::{Authority, HostName};
 use store::Sealer;
 
@@ -48,4 +49,29 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         fs::rename(&partial, path)
     };
     write().with_context(|| format!("write {}", path.display()))
+}
+
+/// The authority, as database servers ask it for certificates.
+#[derive(Debug)]
+pub(super) struct ForServers(Authority);
+
+impl ForServers {
+    /// The same authority; the edge has its own.
+    pub(super) fn of(authority: &Authority) -> anyhow::Result<Self> {
+        Ok(Self(Authority::from_pem(authority.certificate_pem(), authority.key_pem())?))
+    }
+}
+
+impl Certifier for ForServers {
+    fn certify(&self, names: &[String]) -> database::Result<Certificate> {
+        let failed = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("make a certificate for a server: {error}"));
+        let hosts =
+            names.iter().map(|name| HostName::parse(name)).collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+        let (chain_pem, key_pem) = self.0.certify(&hosts).map_err(|error| failed(&error))?;
+        Ok(Certificate { chain_pem, key_pem })
+    }
+
+    fn authority_pem(&self) -> String {
+        self.0.certificate_pem().to_owned()
+    }
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Control, Parts, Sharing, Urls};
+use database::Kind;
+use database::postgres::Postgres;
 use database::servers::{Servers, Timing};
-use edge::Edge;
+use edge::{Authority, Edge, HostName};
 use engine::Engine;
 use engine::local::{Kept, LocalEngine};
 use sandbox::LauncherEnd;
@@ -35,6 +37,8 @@ const RENAMED: Duration = Duration::from_secs(1);
 const PREPARE: Duration = Duration::from_secs(30);
 /// How long the access log may take for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// Where Debian has PostgreSQL's servers, one directory for each major version.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
 /// How long a server that nobody needs any more may take to stop.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// The most that is kept of one app's log.
@@ -159,7 +163,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         publish(data, &desk)?;
     }
     let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
-    let databases = Vec::new();
+    let databases = databases(&servers, &domain, &authority)?;
     let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
@@ -199,6 +203,13 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
 fn publish(data: &Path, desk: &Desk) -> anyhow::Result<()> {
     std::fs::rename(data.join(API_NEW), data.join(crate::reach::SOCKET)).context("name the platform's socket")?;
     desk.publish().context("name the socket for a successor")
+}
+
+/// The kinds of databases that apps may have.
+fn databases(servers: &Servers, domain: &HostName, authority: &Authority) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
+    let certifier = Arc::new(authority::ForServers::of(authority)?);
+    let postgres = Arc::new(Postgres::new(servers.clone(), certifier, POSTGRESQL.into(), domain.to_string()));
+    Ok(vec![postgres])
 }
 
 /// The engine of the servers that apps use. Where a platform that runs still talks to its launcher, none is started yet.

@@ -86,7 +86,7 @@ impl Cluster {
             volume: volume(database),
             slot: database.slot,
             database: database.name.to_string(),
-            names: vec![host(database), format!("{}.{domain}", database.app)],
+            names: vec![host(database, domain)],
             programs,
             certifier,
         }

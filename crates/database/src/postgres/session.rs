@@ -55,7 +55,8 @@ pub(super) async fn open(postgres: &Postgres, database: &Database, name: &str) -
 /// Connects to a database of a cluster whose server runs.
 pub(super) async fn connect(postgres: &Postgres, database: &Database, address: SocketAddr, name: &str) -> Result<Session> {
     let tls = connector(&postgres.certifier.authority_pem())?;
-    let server = ServerName::try_from(host(database)).map_err(|error| DatabaseError::Failed(error.to_string()))?;
+    let server =
+        ServerName::try_from(host(database, &postgres.domain)).map_err(|error| DatabaseError::Failed(error.to_string()))?;
     let mut config = Config::new();
     config.user(SUPERUSER).password(make::admin(database)?.reveal()).dbname(name).ssl_mode(SslMode::Require);
     config.application_name("adaptable");
