@@ -38,6 +38,15 @@ fn servers(platform: &Platform) -> usize {
     pids.lines().filter(|pid| name(pid).trim() == "postgres").count()
 }
 
+/// Says that it is the end, at its own.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The first process of the one server that runs.
 fn postmaster(platform: &Platform) -> u32 {
     let tag = &testkit::tags(platform.data())[2];
@@ -95,6 +104,8 @@ fn a_guestbook_keeps_its_entries_through_the_worst() {
                 })
             })
             .collect();
+        // Also where something fails below: the writers must not be waited for in vain.
+        let ends = Ends(&stop);
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(700));
             let killed = Command::new("kill").args(["-9", &postmaster(&platform).to_string()]).status().expect("kill");
@@ -102,7 +113,7 @@ fn a_guestbook_keeps_its_entries_through_the_worst() {
             wait_until("the server is back", 30, || psql(&platform, "guestbook", "select 1").code == 0);
         }
         std::thread::sleep(Duration::from_millis(500));
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect::<Vec<_>>()
     });
     assert!(acknowledged.len() > 30, "only {} writes", acknowledged.len());
