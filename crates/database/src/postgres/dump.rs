@@ -66,5 +66,5 @@ pub(super) async fn backup(postgres: &Postgres, database: &Database, to: File) -
     };
     let words = ["pg_dump", "--format=custom", "--no-password"];
     let done = client.run(session.awake(), &words, None, Some(to)).await?;
-    if done.is_ok() { Ok(()) } else { Err(DatabaseError::Failed(format!("the dump failed: {}", done.last_line()))) }
+    if done.is_ok() { Ok(()) } else { Err(DatabaseError::Failed(format!("the dump failed: {}", done.problem()))) }
 }

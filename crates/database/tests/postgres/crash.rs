@@ -8,7 +8,8 @@ use model::database::DatabaseSettings;
 use crate::world::{World, processes, wait_for};
 
 /// Inserts numbers, each in a transaction of its own, and says each that has been acknowledged.
-const WRITER: &str = "i=0; while i=$((i+1)); do echo \"INSERT INTO t VALUES ($i);\"; echo \"\\\\echo $i\"; done | psql -XAtq -v ON_ERROR_STOP=1 2>/dev/null";
+const WRITER: &str = r"i=0; while i=$((i+1)); do printf 'INSERT INTO t VALUES (%d);\n\\echo %d\n' $i $i; done |
+    psql -XAtq -v ON_ERROR_STOP=1 2>/dev/null";
 
 pub(crate) async fn acknowledged_rows_survive_the_end_of_the_server(world: &World) {
     let database = world.made(&DatabaseSettings::default()).await;

@@ -127,7 +127,7 @@ pub(crate) async fn functions_in_a_dump_are_nobody_when_it_is_read(world: &World
         CREATE FUNCTION public.evil(x int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
           BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'RESET SESSION AUTHORIZATION'; EXECUTE 'ALTER ROLE CURRENT_USER SUPERUSER';
           EXCEPTION WHEN OTHERS THEN NULL; END;
-          IF current_setting('is_superuser') = 'on' THEN EXECUTE 'CREATE ROLE evil SUPERUSER'; END IF;
+          IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN EXECUTE 'ALTER ROLE ' || session_user || ' SUPERUSER'; END IF;
           RETURN true; END $$;
         CREATE TABLE t (x int CHECK (public.evil(x))); INSERT INTO t VALUES (1), (2);
         CREATE INDEX i ON t ((public.evil(x)::text))";

@@ -122,5 +122,5 @@ pub(crate) async fn a_version_that_is_not_installed_is_named(world: &World) {
     assert_eq!(error.help(), "install it: apt install postgresql-99");
     // An app without a database yet: a server has nothing to serve.
     let error = world.postgres.awake(&world.unmade().await).await.expect_err("not made");
-    assert!(matches!(&error, database::DatabaseError::Server(why) if why.contains("/data/main")), "{error}");
+    assert!(matches!(&error, database::DatabaseError::Server(_)), "{error}");
 }
