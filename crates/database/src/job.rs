@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use engine::{ContainerId, ContainerSpec, Engine, EngineError, Exit, Output};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{DatabaseError, Result};
 
+/// How long a volume may be busy, and how often it is tried again.
+const BUSY: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_millis(100);
 /// What is kept of a job's words.
 const KEPT: usize = 4000;
 
@@ -23,10 +27,13 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// The last line that it wrote, for an error's one line.
-    pub(crate) fn last_line(&self) -> String {
-        let last = self.words.lines().rev().find(|line| !line.trim().is_empty());
-        last.map_or_else(|| format!("it ended with {:?}", self.exit.code), |line| line.trim().chars().take(300).collect())
+    /// What went wrong, in one line: the first that says so, or else the last.
+    pub(crate) fn problem(&self) -> String {
+        let mut lines = self.words.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.clone().find(|line| ["error:", "ERROR:", "FATAL:"].iter().any(|word| line.contains(word)));
+        first
+            .or_else(|| lines.next_back())
+            .map_or_else(|| format!("it ended with {:?}", self.exit.code), |line| line.trim().chars().take(300).collect())
     }
 
     /// Whether it ended well.
@@ -42,12 +49,17 @@ pub(crate) async fn run(
     input: Option<File>,
     output: Option<File>,
 ) -> Result<Done> {
+    let begun = Instant::now();
     spec.stdin = input.is_some();
     let id = spec.id.clone();
-    let mut container = engine.create(spec).await.map_err(|error| match error {
-        EngineError::Busy(why) => DatabaseError::Server(why),
-        other => other.into(),
-    })?;
+    let mut container = loop {
+        match engine.create(spec.clone()).await {
+            Ok(container) => break container,
+            // A platform that is being replaced may still have it.
+            Err(EngineError::Busy(_)) if begun.elapsed() < BUSY => tokio::time::sleep(AGAIN).await,
+            Err(error) => return Err(error.into()),
+        }
+    };
     // Whoever waits for this may go away.
     let guard = Ended(Some((Arc::clone(engine), id)));
     let (stdout, stderr) = container.take_output().ok_or_else(|| DatabaseError::Failed("a job's output is gone".to_owned()))?;
@@ -119,7 +131,7 @@ impl Drop for Ended {
     fn drop(&mut self) {
         if let Some((engine, id)) = self.0.take() {
             tokio::spawn(async move {
-                if let Err(error) = engine.stop(&id, std::time::Duration::ZERO).await {
+                if let Err(error) = engine.stop(&id, Duration::ZERO).await {
                     tracing::warn!(job = %id, %error, "stop a job that nobody waits for");
                 }
             });

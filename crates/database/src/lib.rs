@@ -90,6 +90,15 @@ pub struct Usage {
     pub connections: u32,
 }
 
+/// How a database stands to its limit of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Enforcement {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Whether that is more than the settings allow.
+    pub over: bool,
+}
+
 /// What a restored dump was found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Found {
@@ -122,6 +131,13 @@ pub trait Kind: Send + Sync + fmt::Debug {
 
     /// Makes limits and extensions those of the settings.
     async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()>;
+
+    /// Looks whether it holds more than the settings allow. As long as it does, writes are refused where the kind can do that; what is
+    /// there can be read and removed. To be called now and then while it is awake.
+    async fn enforce(&self, database: &Database, settings: &DatabaseSettings) -> Result<Enforcement> {
+        let bytes = self.usage(database).await?.bytes;
+        Ok(Enforcement { bytes, over: bytes > settings.storage << 20 })
+    }
 
     /// Gives the user another password; connections that are open stay.
     async fn rotate(&self, database: &Database, password: &Secret) -> Result<()>;

@@ -5,8 +5,11 @@
 
 mod cluster;
 mod config;
+mod dump;
 mod install;
+mod limits;
 mod make;
+mod restore;
 mod session;
 mod sql;
 
@@ -22,7 +25,7 @@ use model::database::DatabaseSettings;
 use crate::certificate::Certifier;
 use crate::secret::url_encoded;
 use crate::servers::Servers;
-use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
+use crate::{Access, Awake, Database, Enforcement, Found, Kept, Kind, Result, Secret, Usage};
 
 pub(crate) use cluster::Cluster;
 use install::Installed;
@@ -123,24 +126,30 @@ impl Kind for Postgres {
         Ok(Awake { links, address, guard: Box::new(lease) })
     }
 
-    async fn apply(&self, _database: &Database, _settings: &DatabaseSettings) -> Result<()> {
-        Err(todo_error())
+    async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
+        limits::apply(self, database, settings).await
     }
 
-    async fn rotate(&self, _database: &Database, _password: &Secret) -> Result<()> {
-        Err(todo_error())
+    async fn enforce(&self, database: &Database, settings: &DatabaseSettings) -> Result<Enforcement> {
+        limits::enforce(self, database, settings).await
     }
 
-    async fn backup(&self, _database: &Database, _to: File) -> Result<()> {
-        Err(todo_error())
+    async fn rotate(&self, database: &Database, password: &Secret) -> Result<()> {
+        let session = session::open(self, database, "template1").await?;
+        let (name, verifier) = (sql::identifier(database.name.as_str()), sql::literal(&sql::verifier(password)));
+        session.run(&[format!("ALTER ROLE {name} PASSWORD {verifier}")]).await
     }
 
-    async fn verify(&self, _database: &Database, _dump: File) -> Result<Found> {
-        Err(todo_error())
+    async fn backup(&self, database: &Database, to: File) -> Result<()> {
+        dump::backup(self, database, to).await
     }
 
-    async fn restore(&self, _database: &Database, _dump: File) -> Result<()> {
-        Err(todo_error())
+    async fn verify(&self, database: &Database, dump: File) -> Result<Found> {
+        restore::verify(self, database, dump).await
+    }
+
+    async fn restore(&self, database: &Database, dump: File) -> Result<()> {
+        restore::restore(self, database, dump).await
     }
 
     async fn drop(&self, database: &Database) -> Result<()> {
@@ -152,11 +161,6 @@ impl Kind for Postgres {
     }
 
     async fn usage(&self, database: &Database) -> Result<Usage> {
-        let awake = self.awake(database).await?;
-        session::usage(self, database, awake.address).await
+        session::usage(self, database).await
     }
-}
-
-fn todo_error() -> DatabaseError {
-    DatabaseError::Failed("this is not there yet".to_owned())
 }

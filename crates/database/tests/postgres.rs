@@ -4,8 +4,16 @@
 
 #![expect(clippy::print_stdout, reason = "this is the test runner")]
 
+#[path = "postgres/crash.rs"]
+mod crash;
+#[path = "postgres/dumps.rs"]
+mod dumps;
+#[path = "postgres/isolation.rs"]
+mod isolation;
 #[path = "postgres/life.rs"]
 mod life;
+#[path = "postgres/limits.rs"]
+mod limits;
 #[path = "postgres/world.rs"]
 mod world;
 
@@ -22,7 +30,25 @@ macro_rules! tests {
     };
 }
 
-tests![life::a_client_connects_with_the_apps_own_variables,];
+tests![
+    life::a_client_connects_with_the_apps_own_variables,
+    life::databases_are_made_quickly_and_sleep,
+    life::a_password_is_changed_while_sessions_go_on,
+    life::what_is_dropped_is_gone_and_can_be_made_again,
+    life::an_interrupted_creation_is_begun_again,
+    life::a_version_that_is_not_installed_is_named,
+    isolation::another_apps_server_is_not_reached,
+    isolation::a_certificate_of_somebody_else_is_refused,
+    isolation::an_apps_role_is_nobody_in_its_cluster,
+    limits::connections_are_limited_with_a_clear_error,
+    limits::extensions_are_added,
+    limits::above_its_storage_a_database_is_read_only_until_it_is_cleaned,
+    dumps::a_dump_restored_equals_the_original,
+    dumps::a_damaged_dump_is_noticed_and_nothing_is_lost,
+    dumps::functions_in_a_dump_are_nobody_when_it_is_read,
+    crash::acknowledged_rows_survive_the_end_of_the_server,
+    crash::a_server_that_crashed_is_back_at_its_address,
+];
 
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));

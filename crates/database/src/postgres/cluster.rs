@@ -159,5 +159,5 @@ async fn asks_for_credentials(address: SocketAddr) -> std::io::Result<bool> {
 
 /// Why a cluster's file could not be made.
 pub(super) fn failed(what: &str, job: &crate::job::Done) -> DatabaseError {
-    DatabaseError::Failed(format!("{what}: {}", job.last_line()))
+    DatabaseError::Failed(format!("{what}: {}", job.problem()))
 }

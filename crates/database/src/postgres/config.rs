@@ -3,8 +3,10 @@
 use super::{PORT, SUPERUSER};
 use crate::postgres::sql;
 
-/// Connections that the platform keeps for itself, beside those of the app.
-pub(super) const RESERVED: u32 = 6;
+/// Connections beside those of the app: the platform's own, and those that read a dump.
+pub(super) const RESERVED: u32 = 8;
+/// Those of them that only a superuser gets.
+const SUPERUSERS: u32 = 6;
 
 /// Where the files lie in the container.
 pub(super) const DIRECTORY: &str = "/etc/adaptable";
@@ -21,7 +23,7 @@ ssl_cert_file = '{DIRECTORY}/server.crt'
 ssl_key_file = '{DIRECTORY}/server.key'
 ssl_min_protocol_version = 'TLSv1.2'
 password_encryption = 'scram-sha-256'
-superuser_reserved_connections = {RESERVED}
+superuser_reserved_connections = {SUPERUSERS}
 max_connections = {most}
 # Durable: what has been acknowledged is on the disk.
 fsync = on
@@ -60,13 +62,28 @@ log_checkpoints = off
     )
 }
 
-/// `pg_hba.conf`: who may connect to what. Always with TLS, always with a password; the app's role to its own database alone.
+/// `pg_hba.conf`: who may connect to what. Always with TLS, always with a password; the app's role to its own database alone, and the
+/// role that reads dumps to the one that it fills.
 pub(super) fn pg_hba_conf(name: &str) -> String {
+    let beside = [restorer(name), scratch(name)].map(|name| sql::identifier(&name));
+    let [restorer, scratch] = beside;
     let name = sql::identifier(name);
     format!(
-        "hostssl all    {SUPERUSER}  all  scram-sha-256
-hostssl {name} {name} all  scram-sha-256
-host    all    all    all  reject
+        "hostssl all       {SUPERUSER}  all  scram-sha-256
+hostssl {name}    {name}      all  scram-sha-256
+hostssl {scratch} {restorer}  all  scram-sha-256
+host    all       all         all  reject
 "
     )
+}
+
+/// The role that reads a dump. It is not the app's, whose connections are limited, and no superuser, since functions of the dump run
+/// as it.
+pub(super) fn restorer(name: &str) -> String {
+    format!("{name}__restorer")
+}
+
+/// The database that a dump is read into.
+pub(super) fn scratch(name: &str) -> String {
+    format!("{name}__scratch")
 }

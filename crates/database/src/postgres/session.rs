@@ -1,6 +1,5 @@
 //! The platform's own connections to a cluster: with TLS that is verified, as its superuser.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error};
 use tokio_rustls::TlsConnector;
 
@@ -27,8 +27,35 @@ const CONNECTED: Duration = Duration::from_secs(10);
 pub(super) struct Session {
     client: Client,
     task: tokio::task::JoinHandle<()>,
-    /// Keeps the server running.
-    _awake: Option<Awake>,
+    awake: Awake,
+}
+
+impl Session {
+    /// What keeps the server running, and says how it is reached.
+    pub(super) fn awake(&self) -> &Awake {
+        &self.awake
+    }
+
+    /// Runs statements whose answers nobody needs, each in a transaction of its own.
+    pub(super) async fn run(&self, statements: &[String]) -> Result<()> {
+        for statement in statements {
+            self.client.batch_execute(statement).await.map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// The one number that a query gives.
+    pub(super) async fn number(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        let row = self.client.query_one(query, parameters).await.map_err(|error| failed(&error))?;
+        let number: i64 = row.try_get(0).map_err(|error| failed(&error))?;
+        Ok(u64::try_from(number).unwrap_or(0))
+    }
+
+    /// The texts that a query gives.
+    pub(super) async fn texts(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<String>> {
+        let rows = self.client.query(query, parameters).await.map_err(|error| failed(&error))?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| failed(&error))).collect()
+    }
 }
 
 impl std::ops::Deref for Session {
@@ -47,21 +74,15 @@ impl Drop for Session {
 /// Starts the server unless it runs, and connects to a database of the cluster.
 pub(super) async fn open(postgres: &Postgres, database: &Database, name: &str) -> Result<Session> {
     let awake = postgres.awake(database).await?;
-    let mut session = connect(postgres, database, awake.address, name).await?;
-    session._awake = Some(awake);
-    Ok(session)
-}
-
-/// Connects to a database of a cluster whose server runs.
-pub(super) async fn connect(postgres: &Postgres, database: &Database, address: SocketAddr, name: &str) -> Result<Session> {
     let tls = connector(&postgres.certifier.authority_pem())?;
     let server =
         ServerName::try_from(host(database, &postgres.domain)).map_err(|error| DatabaseError::Failed(error.to_string()))?;
     let mut config = Config::new();
     config.user(SUPERUSER).password(make::admin(database)?.reveal()).dbname(name).ssl_mode(SslMode::Require);
-    config.application_name("adaptable");
+    // What is over its limit is read-only for the app, not for who looks after it.
+    config.application_name("adaptable").options("-c default_transaction_read_only=off -c search_path=pg_catalog");
     let connected = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
+        let stream = TcpStream::connect(awake.address).await.map_err(|error| unreachable(&error))?;
         let _latency = stream.set_nodelay(true);
         config.connect_raw(stream, Connect { tls, server }).await.map_err(|error| failed(&error))
     };
@@ -71,7 +92,7 @@ pub(super) async fn connect(postgres: &Postgres, database: &Database, address: S
             tracing::debug!(%error, "a connection to a database has ended");
         }
     });
-    Ok(Session { client, task, _awake: None })
+    Ok(Session { client, task, awake })
 }
 
 fn unreachable(why: &dyn std::fmt::Display) -> DatabaseError {
@@ -151,24 +172,16 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Sees that a database is what it should be.
-pub(super) async fn checked(postgres: &Postgres, database: &Database) -> Result<()> {
-    let session = open(postgres, database, database.name.as_str()).await?;
-    session.simple_query("SELECT 1").await.map_err(|error| failed(&error))?;
-    Ok(())
+/// What a database holds, and who uses it.
+pub(super) async fn usage(postgres: &Postgres, database: &Database) -> Result<Usage> {
+    let session = open(postgres, database, "template1").await?;
+    let name = database.name.as_str();
+    let bytes = size(&session, database).await?;
+    let connections = session.number("SELECT count(*) FROM pg_stat_activity WHERE usename = $1::text::name", &[&name]).await?;
+    Ok(Usage { bytes, connections: u32::try_from(connections).unwrap_or(u32::MAX) })
 }
 
-/// What a database holds, and who uses it.
-pub(super) async fn usage(postgres: &Postgres, database: &Database, address: SocketAddr) -> Result<Usage> {
-    let session = connect(postgres, database, address, "template1").await?;
-    let name = database.name.as_str();
-    let row = session
-        .query_one(
-            "SELECT pg_database_size($1::name), (SELECT count(*) FROM pg_stat_activity WHERE usename = $1::name)",
-            &[&name],
-        )
-        .await
-        .map_err(|error| failed(&error))?;
-    let (bytes, connections): (i64, i64) = (row.get(0), row.get(1));
-    Ok(Usage { bytes: u64::try_from(bytes).unwrap_or(0), connections: u32::try_from(connections).unwrap_or(u32::MAX) })
+/// What a database holds, in bytes.
+pub(super) async fn size(session: &Session, database: &Database) -> Result<u64> {
+    session.number("SELECT pg_database_size($1::text::name)", &[&database.name.as_str()]).await
 }

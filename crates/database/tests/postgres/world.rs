@@ -1,6 +1,6 @@
 //! What the tests stand on: an engine with real containers, an authority, apps with databases.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -145,6 +145,11 @@ impl World {
         (container.exited().await, out + &err)
     }
 
+    /// Waits until no server runs.
+    pub(crate) async fn asleep(&self) {
+        wait_for("the end of all servers", async || self.servers.running().is_empty()).await;
+    }
+
     /// What `psql` says to a statement, as the app.
     pub(crate) async fn psql(&self, database: &Database, statement: &str) -> (Exit, String) {
         let awake = self.postgres.awake(database).await.expect("awake");
@@ -157,6 +162,21 @@ impl World {
         assert_eq!(exit.code, Some(0), "{statement}: {text}");
         text.trim().to_owned()
     }
+}
+
+/// The processes of PostgreSQL's servers whose data lies in this world.
+pub(crate) fn processes(data: &Path) -> Vec<i32> {
+    let tag = data.display().to_string();
+    let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            let is_server = std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgres");
+            // Field 4 is the directory that is shown, below the root of its file system (proc_pid_mountinfo(5)).
+            let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+            is_server && mounts.lines().any(|line| line.contains(&format!("{tag}/volumes/")))
+        })
+        .collect()
 }
 
 /// Waits until something is true.
