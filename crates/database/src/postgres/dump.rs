@@ -29,7 +29,7 @@ impl Client<'_> {
         args.extend(words.iter().map(|word| (*word).to_owned()));
         let mut spec = container(self.postgres.template.job(), OWN_SLOT, args);
         let variables = [
-            ("PGHOST", host(self.database)),
+            ("PGHOST", host(self.database, &self.postgres.domain)),
             ("PGPORT", PORT.to_string()),
             ("PGUSER", self.user.clone()),
             ("PGPASSWORD", self.password.reveal().to_owned()),
