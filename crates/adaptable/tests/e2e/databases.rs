@@ -23,7 +23,14 @@ fn sign(platform: &Platform, app: &str, text: &str) -> bool {
 
 /// What a query answers, by the app's own variables and through the platform.
 fn psql(platform: &Platform, app: &str, query: &str) -> Output {
-    platform.cli(&["db", app, "psql", "--", "-XAtqc", query])
+    prompt(platform, app, &["-XAtqc", query])
+}
+
+/// The same, with arguments for psql.
+fn prompt(platform: &Platform, app: &str, arguments: &[&str]) -> Output {
+    let data = platform.data().to_str().expect("a plain path");
+    let command = [&["--data-dir", data, "db", app, "psql", "--"], arguments].concat();
+    Output::from(&mut platform.bare_command(&command))
 }
 
 /// Processes of PostgreSQL whose files lie in the platform's directory, or that run in its containers.
@@ -156,7 +163,7 @@ fn the_apps_own_variables_connect_with_verify_full_and_others_do_not() {
         ("host=other.postgres.localhost".to_owned(), "does not match host name"),
         ("sslmode=disable".to_owned(), "no encryption"),
     ] {
-        let refused = platform.cli(&["db", "guestbook", "psql", "--", &setting, "-XAtqc", "select 1"]).expect(1);
+        let refused = prompt(&platform, "guestbook", &[&setting, "-XAtqc", "select 1"]).expect(1);
         assert!(refused.stderr.contains(told), "{setting}: {}", refused.stderr);
     }
 
