@@ -56,7 +56,6 @@ pub(crate) struct World {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) servers: Servers,
     pub(crate) postgres: Postgres,
-    pub(crate) authority: Arc<Authority>,
     pub(crate) data: PathBuf,
     apps: AtomicU32,
     jobs: AtomicU32,
@@ -75,11 +74,10 @@ pub(crate) fn with<T>(tests: impl AsyncFnOnce(&World) -> T) -> T {
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let timing = Timing { linger: Duration::from_millis(300), ..Timing::default() };
         let servers = Servers::new(Arc::clone(&engine), timing);
-        let authority = Arc::new(Authority::new());
-        let certifier: Arc<dyn Certifier> = Arc::clone(&authority) as _;
+        let certifier: Arc<dyn Certifier> = Arc::new(Authority::new());
         let postgres = Postgres::new(servers.clone(), certifier, PROGRAMS.into(), "apps.example".to_owned());
         let (apps, jobs) = (AtomicU32::new(0), AtomicU32::new(0));
-        let world = World { engine, servers, postgres, authority, data: data.path().to_owned(), apps, jobs };
+        let world = World { engine, servers, postgres, data: data.path().to_owned(), apps, jobs };
         let outcome = tests(&world).await;
         world.servers.shutdown().await;
         world.engine.shutdown().await;
