@@ -3,8 +3,9 @@
 # Runs again at no cost: what is there is left alone. Needs root or sudo only when something is missing.
 set -eu
 
-# To build: libseccomp and how to find it. To run: containers' network, stacks. To test and try: curl, skopeo, umoci; to fuzz: g++.
-packages="ca-certificates curl g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config skopeo tar umoci util-linux"
+# To build: libseccomp and how to find it. To run: containers' network, stacks, databases. To test and try: curl, skopeo, umoci; to
+# fuzz: g++.
+packages="ca-certificates curl g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config postgresql skopeo tar umoci util-linux"
 user=adaptable
 
 missing=""
@@ -31,6 +32,16 @@ if [ -n "$missing" ]; then
         echo "setup: install these by hand, there is no apt-get here:$missing" >&2
         exit 1
     fi
+    case "$missing " in
+        *" postgresql "*)
+            # Each app has a server of its own, with its own files. Debian would make one more and start it, unless this file, which
+            # its package reads (pg_createcluster(1)), says otherwise; where it is there, somebody has decided already.
+            if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+                as_root mkdir -p /etc/postgresql-common
+                printf '%s\n' "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+            fi
+            ;;
+    esac
     echo "setup: installing$missing"
     # The list may be older than the mirror; reading it anew is worth its seconds only when it is needed.
     # shellcheck disable=SC2086 # a list of words

@@ -52,7 +52,7 @@ impl fmt::Debug for Secret {
 }
 
 /// A text as a part of a URL (RFC 3986, section 2.3: only unreserved characters stay).
-pub fn url_encoded(text: &str) -> String {
+pub(crate) fn url_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -47,7 +47,7 @@ pub trait Server: Send + Sync + fmt::Debug + 'static {
 
     /// How long it may take to be ready: a recovery after a crash reads all that was written since the last checkpoint.
     fn patience(&self) -> Duration {
-        Duration::from_secs(120)
+        Duration::from_mins(2)
     }
 }
 
@@ -71,7 +71,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             linger: Duration::from_secs(5),
-            busy: Duration::from_secs(60),
+            busy: Duration::from_mins(1),
             pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(10),
         }

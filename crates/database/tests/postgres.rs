@@ -47,6 +47,7 @@ tests![
     dumps::a_damaged_dump_is_noticed_and_nothing_is_lost,
     dumps::functions_in_a_dump_are_nobody_when_it_is_read,
     crash::acknowledged_rows_survive_the_end_of_the_server,
+    crash::acknowledged_rows_survive_the_end_of_the_platform,
     crash::a_server_that_crashed_is_back_at_its_address,
 ];
 
@@ -58,7 +59,11 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    world::with(async |world| {
+    if let Ok(role) = std::env::var(crash::ROLE) {
+        return crash::platform(&role);
+    }
+    let data = world::directory();
+    world::with(data.path(), async |world| {
         let (mut passed, mut failed) = (0, 0);
         for (name, test) in TESTS.iter().filter(|(name, _)| filter.as_deref().is_none_or(|filter| name.contains(filter))) {
             let begun = std::time::Instant::now();

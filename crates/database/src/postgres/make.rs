@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use engine::{ContainerId, Mount, VolumeName};
 use model::database::DatabaseSettings;
@@ -167,6 +168,8 @@ pub(super) async fn drop(postgres: &Postgres, database: &Database) -> Result<()>
     let id = cluster::container_id(database);
     postgres.servers.stop(&id).await;
     let engine = postgres.servers.engine();
+    // One that runs since before this platform, and that nobody has asked for since.
+    engine.stop(&id, Duration::ZERO).await?;
     engine.remove_volume(&cluster::volume(database)).await?;
     engine.release(&id).await?;
     Ok(())

@@ -49,6 +49,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, entry: Arc<Entry>) {
                         pause = Duration::ZERO;
                     }
                     Ended::Crashed(exit) => {
+                        tail.complete().await;
                         tracing::error!(server = %entry.id, ?exit, last = tail.text(), "the server has ended by itself");
                         if ready.elapsed() >= inner.timing.longest_pause {
                             pause = inner.timing.pause;
@@ -138,6 +139,7 @@ async fn start(inner: &Inner, entry: &Entry, tail: &Tail) -> Result<(Container, 
         return Ok((container, address));
     }
     stop(inner, &*server, &container).await;
+    tail.complete().await;
     let last = tail.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
     Err(DatabaseError::Server(format!("{problem}{last}")))
 }

@@ -72,7 +72,7 @@ pub(crate) async fn a_password_is_changed_while_sessions_go_on(world: &World) {
     let open = world.run(world.app(&database, awake.links.clone(), &["psql", "-XAtc", script]));
     let changed = Database { password: Secret::new("a'b\"c\\d$e %@:/#é"), ..database.clone() };
     let rotate = async {
-        tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         world.postgres.rotate(&database, &changed.password).await.expect("changed");
     };
     let ((exit, text), ()) = tokio::join!(open, rotate);

@@ -56,30 +56,32 @@ pub(crate) struct World {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) servers: Servers,
     pub(crate) postgres: Postgres,
-    pub(crate) authority: Arc<Authority>,
     pub(crate) data: PathBuf,
     apps: AtomicU32,
     jobs: AtomicU32,
 }
 
-/// Runs tests in a world, and leaves nothing of it.
-pub(crate) fn with<T>(tests: impl AsyncFnOnce(&World) -> T) -> T {
-    let data = tempfile::Builder::new().prefix("adaptable-pg").tempdir_in("/var/tmp").expect("a data directory");
+/// A data directory.
+pub(crate) fn directory() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("adaptable-pg").tempdir_in("/var/tmp").expect("a data directory")
+}
+
+/// Runs tests in a world, and stops it in order.
+pub(crate) fn with<T>(data: &Path, tests: impl AsyncFnOnce(&World) -> T) -> T {
     for name in ["layers", "cache", "stacks"] {
-        std::fs::create_dir_all(data.path().join(name)).expect("made");
+        std::fs::create_dir_all(data.join(name)).expect("made");
     }
-    let launcher = Launcher::start(LauncherConfig::new(data.path(), &data.path().join("stacks"), 0)).expect("a launcher");
+    let launcher = Launcher::start(LauncherConfig::new(data, &data.join("stacks"), 0)).expect("a launcher");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (engine, gone) = LocalEngine::start(launcher).expect("an engine");
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let timing = Timing { linger: Duration::from_millis(300), ..Timing::default() };
         let servers = Servers::new(Arc::clone(&engine), timing);
-        let authority = Arc::new(Authority::new());
-        let certifier: Arc<dyn Certifier> = Arc::clone(&authority) as _;
+        let certifier: Arc<dyn Certifier> = Arc::new(Authority::new());
         let postgres = Postgres::new(servers.clone(), certifier, PROGRAMS.into(), "apps.example".to_owned());
         let (apps, jobs) = (AtomicU32::new(0), AtomicU32::new(0));
-        let world = World { engine, servers, postgres, authority, data: data.path().to_owned(), apps, jobs };
+        let world = World { engine, servers, postgres, data: data.to_owned(), apps, jobs };
         let outcome = tests(&world).await;
         world.servers.shutdown().await;
         world.engine.shutdown().await;
