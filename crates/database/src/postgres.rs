@@ -13,14 +13,15 @@ mod restore;
 mod session;
 mod sql;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use engine::{HostEntry, Link, Mount};
-use model::DatabaseType;
 use model::database::DatabaseSettings;
+use model::{AppName, DatabaseType};
 
 use crate::certificate::Certifier;
 use crate::secret::url_encoded;
@@ -46,6 +47,8 @@ pub struct Postgres {
     /// The domain of the platform, below which its databases have names for who comes from outside.
     domain: String,
     template: make::Template,
+    /// Connections that apps may have, as their settings said last: a server's memory depends on it.
+    connections: Mutex<HashMap<AppName, u32>>,
 }
 
 /// The host name of an app's server, in containers and outside: below the platform's domain, for which its authority may speak.
@@ -57,7 +60,14 @@ impl Postgres {
     /// Databases whose servers are programs below `programs`, `/usr/lib/postgresql` on Debian: `N/bin/postgres`, and have
     /// certificates for their hosts and for `APP.domain`.
     pub fn new(servers: Servers, certifier: Arc<dyn Certifier>, programs: PathBuf, domain: String) -> Self {
-        Self { servers, certifier, installed: Installed::new(programs), domain, template: make::Template::default() }
+        Self {
+            servers,
+            certifier,
+            installed: Installed::new(programs),
+            domain,
+            template: make::Template::default(),
+            connections: Mutex::default(),
+        }
     }
 
     /// Makes what is common to all databases of the newest version, so that the first of them does not wait for it. Fine where it
@@ -70,7 +80,17 @@ impl Postgres {
     fn cluster(&self, database: &Database) -> Result<Cluster> {
         let major = database.kept.major.map_or_else(|| self.installed.newest(), |major| self.installed.has(major))?;
         let programs = self.installed.programs(major);
-        Ok(Cluster::new(database, programs, Arc::clone(&self.certifier), &self.domain))
+        let most = self.lock().get(&database.app).copied().unwrap_or(0);
+        Ok(Cluster::new(database, programs, Arc::clone(&self.certifier), &self.domain, most))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AppName, u32>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its next start gives the server the memory for as many connections as these settings allow.
+    fn know(&self, database: &Database, settings: &DatabaseSettings) {
+        self.lock().insert(database.app.clone(), settings.max_connections);
     }
 }
 
@@ -85,6 +105,7 @@ impl Kind for Postgres {
     }
 
     async fn create(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
+        self.know(database, settings);
         make::create(self, database, settings).await
     }
 
@@ -127,10 +148,12 @@ impl Kind for Postgres {
     }
 
     async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
+        self.know(database, settings);
         limits::apply(self, database, settings).await
     }
 
     async fn enforce(&self, database: &Database, settings: &DatabaseSettings) -> Result<Enforcement> {
+        self.know(database, settings);
         limits::enforce(self, database, settings).await
     }
 
@@ -153,6 +176,7 @@ impl Kind for Postgres {
     }
 
     async fn drop(&self, database: &Database) -> Result<()> {
+        self.lock().remove(&database.app);
         make::drop(self, database).await
     }
 

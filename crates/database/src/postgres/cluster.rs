@@ -22,8 +22,12 @@ pub(super) const USER: u16 = 999;
 pub(super) const VOLUME_AT: &str = "/data";
 /// The cluster's directory in the volume.
 pub(super) const DATA: &str = "/data/main";
-/// Memory of a server with all its connections, in bytes: shared buffers are 32 MB, a connection takes 2 MB and more.
+/// Memory of a server, in bytes. It has 32 MB of shared buffers, and what it reads and writes is cached in the rest.
 const MEMORY: u64 = 512 << 20;
+/// What a connection takes: 1.7 MB were measured, and it may sort something.
+const CONNECTION: u64 = 4 << 20;
+/// Connections that there is room for in any case.
+const CONNECTIONS: u32 = 100;
 /// Processes: a thousand connections, and those that the server has for itself.
 const PIDS: u32 = 1100;
 /// Fast shutdown: sessions are ended, transactions rolled back, a checkpoint is made. (SIGTERM would wait for the sessions.)
@@ -39,6 +43,8 @@ pub(crate) struct Cluster {
     slot: u16,
     database: String,
     names: Vec<String>,
+    /// Connections that the app may have.
+    connections: u32,
     pub(super) programs: Programs,
     certifier: Arc<dyn Certifier>,
 }
@@ -80,13 +86,14 @@ pub(super) fn file(name: &str, contents: String, secret: bool) -> Mount {
 }
 
 impl Cluster {
-    pub(super) fn new(database: &Database, programs: Programs, certifier: Arc<dyn Certifier>, domain: &str) -> Self {
+    pub(super) fn new(database: &Database, programs: Programs, certifier: Arc<dyn Certifier>, domain: &str, most: u32) -> Self {
         Self {
             id: container_id(database),
             volume: volume(database),
             slot: database.slot,
             database: database.name.to_string(),
             names: vec![host(database, domain)],
+            connections: most,
             programs,
             certifier,
         }
@@ -120,6 +127,7 @@ impl Server for Cluster {
             file("server.crt", certificate.chain_pem, false),
             file("server.key", certificate.key_pem, true),
         ];
+        spec.limits.memory_bytes += CONNECTION * u64::from(self.connections.saturating_sub(CONNECTIONS));
         spec.keeps_address = true;
         Ok(spec)
     }

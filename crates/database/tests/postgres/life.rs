@@ -49,6 +49,9 @@ pub(crate) async fn databases_are_made_quickly_and_sleep(world: &World) {
     times.sort();
     println!("  ten made: median {:?}, longest {:?}", times[times.len() / 2], times[times.len() - 1]);
     world.asleep().await;
+    let volume = world.data.join(format!("volumes/postgres-{}", databases[0].app));
+    let size = std::process::Command::new("du").arg("-sm").arg(volume).output().expect("du");
+    println!("  each takes {} MB", String::from_utf8_lossy(&size.stdout).split_whitespace().next().unwrap_or_default());
     let mut times = Vec::new();
     for database in &databases {
         let begun = Instant::now();

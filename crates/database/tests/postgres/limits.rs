@@ -18,6 +18,10 @@ pub(crate) async fn connections_are_limited_with_a_clear_error(world: &World) {
     assert_eq!(world.ask(&database, "SHOW max_connections").await, "13", "somebody holds the server");
     drop(awake);
     wait_for("the server's next start", async || world.ask(&database, "SHOW max_connections").await == "48").await;
+    // Room for many: the server has memory for them, too.
+    let many = DatabaseSettings { max_connections: 1000, ..settings };
+    world.postgres.apply(&database, &many).await.expect("applied");
+    wait_for("the server's next start", async || world.ask(&database, "SHOW max_connections").await == "1008").await;
     let usage = world.postgres.usage(&database).await.expect("usage");
     assert!(usage.connections == 0 && usage.bytes > 1 << 20, "{usage:?}");
 }
