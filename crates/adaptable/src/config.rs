@@ -14,7 +14,7 @@ use crate::explain::Failure;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("plain-http", "redirect"),
@@ -27,6 +27,7 @@ const KEYS: [(&str, &str); 12] = [
     ("memory-reserve", ""),
     ("user", "adaptable"),
     ("access-log", "off"),
+    ("postgres", ""),
 ];
 
 /// The variables of the environment, as far as they matter here.
@@ -63,6 +64,8 @@ pub(crate) struct ServeConfig {
     pub told: BTreeMap<String, String>,
     /// What the access log holds.
     pub access_log: AccessLog,
+    /// Where PostgreSQL is reached from outside, for databases whose settings allow it.
+    pub postgres: Option<SocketAddr>,
 }
 
 /// What the access log holds.
@@ -162,6 +165,7 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "memory-reserve" => &args.memory_reserve,
         "user" => &args.user,
         "access-log" => &args.access_log,
+        "postgres" => &args.postgres,
         _ => unreachable!("every key has a flag"),
     }
     .clone()
@@ -283,6 +287,11 @@ fn check(
             AccessLog::Off
         }
     };
+    let postgres = Some(text("postgres")).filter(|text| !text.is_empty()).map(str::parse::<SocketAddr>);
+    let postgres = postgres.transpose().unwrap_or_else(|_unreadable| {
+        say("postgres", "must be an address and a port, as in 0.0.0.0:5432");
+        None
+    });
     if text("stack-dir").is_empty() {
         say("stack-dir", "must be a directory");
     }
@@ -304,6 +313,7 @@ fn check(
         user: text("user").to_owned(),
         told: values.iter().filter(|(_, value)| value.told).map(|(key, value)| ((*key).to_owned(), value.text.clone())).collect(),
         access_log,
+        postgres,
     })
 }
 

@@ -23,6 +23,9 @@ pub struct DatabaseInfo {
     pub user: String,
     /// The variables that the app's instances find; null are those that hold a secret, unless it was asked for.
     pub variables: BTreeMap<String, Option<String>>,
+    /// Where it is reached from outside, and who may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideAccess>,
     /// Bytes that it holds.
     pub bytes: u64,
     /// Bytes above which writes are refused.
@@ -33,6 +36,17 @@ pub struct DatabaseInfo {
     pub max_connections: u32,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// How a database is reached from outside of the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideAccess {
+    /// The host name, which its certificate bears.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The addresses and networks that may.
+    pub allow: Vec<String>,
 }
 
 impl std::fmt::Debug for DatabaseInfo {

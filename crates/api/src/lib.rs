@@ -20,7 +20,7 @@ pub use apps::{
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
 pub use client::{Client, ClientError};
-pub use databases::DatabaseInfo;
+pub use databases::{DatabaseInfo, OutsideAccess};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
 pub use error::{ErrorBody, ErrorCode, ErrorDocument};
 pub use logs::{LogLine, LogQuery, Stream};

@@ -1,8 +1,11 @@
 //! The databases beside apps: made by a deployment, told to instances, awake with them, gone with their app.
 
-use std::sync::Arc;
+mod care;
+mod door;
 
-use api::{DatabaseInfo, ErrorBody, ErrorCode, SettingsChanged};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::{DatabaseInfo, ErrorBody, ErrorCode, OutsideAccess, SettingsChanged};
 use database::{Awake, Database, DatabaseError, Kind, Secret};
 use model::database::{DatabaseName, DatabaseSettings};
 use model::{AppName, DatabaseType, Settings, Step, StepState};
@@ -21,9 +24,35 @@ use crate::{Control, clock};
 pub(crate) struct Beside {
     pub(crate) kind: Arc<dyn Kind>,
     pub(crate) database: Database,
+    seen: Mutex<Seen>,
+}
+
+/// What the last look at a database found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Bytes that it holds, once it was looked at.
+    pub(crate) bytes: Option<u64>,
+    /// Whether that is more than it may.
+    pub(crate) over: bool,
 }
 
 impl Beside {
+    pub(crate) fn new(kind: Arc<dyn Kind>, database: Database) -> Arc<Self> {
+        Arc::new(Self { kind, database, seen: Mutex::default() })
+    }
+
+    /// What the last look found.
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a look found; whether it is on another side of its limit than before.
+    fn note(&self, bytes: u64, over: bool) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *seen, Seen { bytes: Some(bytes), over });
+        before.over != over
+    }
+
     /// Starts the database's server unless it runs, for an instance that is about to start.
     pub(crate) async fn awake(&self) -> std::result::Result<Awake, StartFailure> {
         self.kind.awake(&self.database).await.map_err(|error| StartFailure::Database(error.to_string()))
@@ -65,6 +94,10 @@ impl Control {
 
     /// Refuses a kind that can't be had, and another one than the app has already.
     pub(crate) async fn check_kind(&self, entry: Option<&Entry>, old: &Settings, new: &Settings) -> Result<()> {
+        if !new.database.allow.is_empty() && self.inner.config.database_port.is_none() && old.database != new.database {
+            return Err(ErrorBody::new(ErrorCode::InvalidSettings, "database.allow: this platform has no port for databases")
+                .help("start it with one: --postgres 0.0.0.0:5432"));
+        }
         let (before, after) = (old.database_type, new.database_type);
         if before == after {
             return Ok(());
@@ -103,7 +136,7 @@ impl Control {
             return Ok(());
         };
         let unfinished = row.state == DatabaseState::Rotating;
-        entry.specs.set_database(Some(Arc::new(Beside { kind, database: row.kept })));
+        entry.specs.set_database(Some(Beside::new(kind, row.kept)));
         if unfinished {
             let (control, entry) = (self.clone(), Arc::clone(entry));
             self.inner.tasks.spawn(async move {
@@ -146,7 +179,7 @@ impl Control {
             self.write(move |tx| tx.update_database(id, DatabaseState::Ready, &kept)).await?;
             progress.say(format!("made the {} database {}", wanted.as_str(), database.name));
         }
-        entry.specs.set_database(Some(Arc::new(Beside { kind, database })));
+        entry.specs.set_database(Some(Beside::new(kind, database)));
         progress.end(if made { StepState::Done } else { StepState::Cached }).await.map_err(from_store)
     }
 
@@ -197,6 +230,10 @@ impl Control {
             user: row.kept.name.to_string(),
             variables: variables.collect(),
             bytes: usage.bytes,
+            outside: match (self.inner.config.database_port, settings.database.allow.as_slice()) {
+                (Some(_), []) | (None, _) => None,
+                (Some(port), allow) => Some(OutsideAccess { host: access.host.clone(), port, allow: allow.to_vec() }),
+            },
             limit_bytes: settings.database.storage * 1024 * 1024,
             connections: usage.connections,
             max_connections: settings.database.max_connections,
@@ -244,7 +281,7 @@ impl Control {
         kind.rotate(&row.kept, &row.kept.password).await.map_err(|error| failed(&error))?;
         let (id, kept) = (entry.id, row.kept.clone());
         self.write(move |tx| tx.update_database(id, DatabaseState::Ready, &kept)).await?;
-        entry.specs.set_database(Some(Arc::new(Beside { kind, database: row.kept })));
+        entry.specs.set_database(Some(Beside::new(kind, row.kept)));
         Ok(())
     }
 

@@ -13,6 +13,13 @@ impl Control {
             Err(error) => Check::fail("database", error.message, error.help),
         });
         checks.push(self.disk_check());
+        for kind in &self.inner.databases {
+            let what = format!("databases: {}", kind.kind().as_str());
+            checks.push(match kind.available().await {
+                Ok(()) => Check::ok(what, "apps can have one".to_owned()),
+                Err(error) => Check::warn(what, error.to_string(), error.help()),
+            });
+        }
         for finding in self.inner.engine.check().await {
             checks.push(match finding.problem {
                 None => Check::ok(finding.what, finding.found),

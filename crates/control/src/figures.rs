@@ -100,6 +100,7 @@ impl Control {
         let seen = self.look(entries).await;
         let mut text = Text::new();
         apps(&mut text, &seen);
+        databases(&mut text, &seen);
         self.platform_figures(&mut text, seen.len());
         process::write(&mut text, self.inner.started_at, self.inner.engine.helper());
         text.finish()
@@ -110,6 +111,7 @@ impl Control {
         let seen = self.look(vec![self.entry(name)?]).await;
         let mut text = Text::new();
         apps(&mut text, &seen);
+        databases(&mut text, &seen);
         Ok(text.finish())
     }
 
@@ -181,6 +183,25 @@ fn state(phase: Phase, routed: Option<bool>) -> InstanceState {
         (Phase::Routed, None) => InstanceState::Draining,
         // One that accepts connections, but has not been given to the edge, is being proven.
         (Phase::Starting | Phase::Accepting, None) => InstanceState::Starting,
+    }
+}
+
+/// What is known of databases without asking them.
+fn databases(text: &mut Text, apps: &[Seen]) {
+    let found: Vec<_> = apps.iter().filter_map(|seen| Some((seen, seen.entry.specs.database()?))).collect();
+    text.family("adaptable_database_info", Kind::Gauge, "Always 1 for an app that has a database; its kind is the label.");
+    for (seen, beside) in &found {
+        text.sample(&[seen.label(), ("kind", beside.kind.kind().as_str())], 1);
+    }
+    text.family("adaptable_database_bytes", Kind::Gauge, "Bytes that the app's database held when it was last looked at.");
+    for (seen, beside) in &found {
+        if let Some(bytes) = beside.seen().bytes {
+            text.sample(&[seen.label()], bytes);
+        }
+    }
+    text.family("adaptable_database_over_limit", Kind::Gauge, "1 while writes are refused, because it holds more than it may.");
+    for (seen, beside) in &found {
+        text.sample(&[seen.label()], u8::from(beside.seen().over));
     }
 }
 

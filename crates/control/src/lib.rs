@@ -91,6 +91,8 @@ pub struct Config {
     pub authority_pem: String,
     /// Which program runs; it changes when the program does.
     pub build: String,
+    /// The port at which databases are reached from outside, where there is one.
+    pub database_port: Option<u16>,
 }
 
 /// The crates that a control drives.
@@ -209,6 +211,7 @@ impl Control {
                 () = stopping.cancelled() => {}
             }
         });
+        control.inner.tasks.spawn(control.clone().look_after_databases());
         Ok(control)
     }
 

@@ -136,6 +136,13 @@ pub(crate) struct ServeArgs {
         help = "Keep a line of every request in DATA/logs/access.log: off, on, or queries (with those of the paths, which may hold secrets) [env: ADAPTABLE_ACCESS_LOG] [default: off]"
     )]
     pub access_log: Option<String>,
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help_heading = "Platform",
+        help = "Where PostgreSQL is reached from outside, as in 0.0.0.0:5432, for apps whose settings say who may (database.allow) [env: ADAPTABLE_POSTGRES] [default: nowhere]"
+    )]
+    pub postgres: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]
     pub detached: bool,

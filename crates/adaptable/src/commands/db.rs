@@ -37,6 +37,9 @@ fn print(printer: Printer, info: &DatabaseInfo, revealed: bool) -> Result<(), Fa
     printer.line(&format!("  holds        {} of at most {}", bytes(info.bytes), bytes(info.limit_bytes)))?;
     printer.line(&format!("  connections  {} of at most {}", info.connections, info.max_connections))?;
     printer.line(&format!("  reached at   {}:{}, by {}'s instances alone", info.host, info.port, info.app))?;
+    if let Some(outside) = &info.outside {
+        printer.line(&format!("  from outside {}:{}, by {}", outside.host, outside.port, outside.allow.join(", ")))?;
+    }
     printer.line("  variables that the app finds:")?;
     for (name, value) in &info.variables {
         let value = value.as_deref().map_or_else(|| "(hidden; --reveal shows it)".to_owned(), |value| printer.foreign(value));

@@ -1,5 +1,6 @@
 //! The platform once it has threads: its parts are put together, it serves, and ends in order or hands over to a successor.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use engine::local::{Kept, LocalEngine};
 use sandbox::LauncherEnd;
 use source::git::Remote;
 use store::{Sealer, Store};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +71,8 @@ struct Running {
     desk: Desk,
     forerunner: Option<Forerunner>,
     access_log: Option<std::thread::JoinHandle<()>>,
+    /// Accepts connections to databases from outside.
+    door: Option<tokio::task::JoinHandle<()>>,
     /// Ends the platform's socket.
     stop: CancellationToken,
     socket: tokio::task::JoinHandle<()>,
@@ -141,6 +145,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let (servers_engine, servers, mut servers_gone) = servers_of(servers)?;
     let builder = build::Builder::open(data, Arc::clone(&engine), stacks, host)?;
+    let door = config.postgres.map(bind_door).transpose()?;
     let control_config = Config {
         data_dir: data.clone(),
         urls: Urls { domain: config.domain.clone(), https_port: bound.https_addr().port() },
@@ -156,6 +161,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         disk_reserve: DISK_RESERVE,
         authority_pem: authority.certificate_pem().to_owned(),
         build: identity::build().to_owned(),
+        database_port: door.as_ref().and_then(|door| door.local_addr().ok()).map(|address| address.port()),
     };
     let socket = web::bind_socket(&data.join(API_NEW)).context("bind the platform's socket")?;
     let desk = Desk::open(data, config.told.clone()).context("bind the socket for a successor")?;
@@ -185,6 +191,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         servers_gone = take_servers(&servers_engine, &servers);
     }
     let stop = CancellationToken::new();
+    let door = door.map(|listener| tokio::spawn(database::door::serve(listener, Arc::new(control.clone()))));
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
     tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
     let launcher_gone = async {
@@ -195,7 +202,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     };
     Ok((
         launcher_gone,
-        Running { edge, control, engine, servers_engine, servers, lock, desk, forerunner, access_log, stop, socket },
+        Running { edge, control, engine, servers_engine, servers, lock, desk, forerunner, access_log, door, stop, socket },
     ))
 }
 
@@ -203,6 +210,18 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
 fn publish(data: &Path, desk: &Desk) -> anyhow::Result<()> {
     std::fs::rename(data.join(API_NEW), data.join(crate::reach::SOCKET)).context("name the platform's socket")?;
     desk.publish().context("name the socket for a successor")
+}
+
+/// The port of databases. While a platform takes over, both have it.
+fn bind_door(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    bind().with_context(|| format!("listen for databases at {address}"))
 }
 
 /// The kinds of databases that apps may have.
@@ -260,6 +279,10 @@ impl Running {
             forerunner.hurry();
         }
         let handed_over = successor.is_some();
+        if let Some(door) = &self.door {
+            // Who is inside stays.
+            door.abort();
+        }
         match successor {
             None => {
                 tracing::info!("stopping");

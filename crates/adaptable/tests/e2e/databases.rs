@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::{Output, Platform, Visitors, Way, wait_until};
+use testkit::{Options, Output, Platform, Visitors, Way, wait_until};
 
 use crate::{platform, settings, sleepy, tell};
 
@@ -252,4 +252,45 @@ fn nobody_notices_that_the_platform_is_upgraded_below_a_database() {
     wait_until("it stops", 30, || servers(&platform) == 0);
     platform.cli(&["resume", "shop"]).expect(0);
     assert_eq!(platform.get("shop", "/").text(), "kept");
+}
+
+#[test]
+fn from_outside_come_those_whom_the_settings_name() {
+    let options = Options { environment: vec![("ADAPTABLE_POSTGRES".to_owned(), "127.0.0.1:0".to_owned())], ..Options::default() };
+    let platform = Platform::start(crate::program(), options);
+    platform.deploy(&example("guestbook"), &["--database", "postgres"]);
+    assert!(sign(&platform, "guestbook", "inside"));
+    let apply = |allow: &str| {
+        let file = settings(&platform, &format!("databaseType: postgres\ndatabase: {{allow: [{allow}]}}\n"));
+        platform.cli(&["settings", "guestbook", "apply", "-f", &file]).expect(0);
+    };
+    apply("127.0.0.0/8");
+    let info = platform.cli(&["db", "guestbook", "info", "--reveal", "--json"]).expect(0).json();
+    let port = info["outside"]["port"].as_u64().expect("a port").to_string();
+    let variable = |name: &str| info["variables"][name].as_str().expect("a variable").to_owned();
+    let outside = |more: &str| {
+        let ca = platform.data().join("ca.pem");
+        let target = format!(
+            "host={} hostaddr=127.0.0.1 port={port} dbname={} user={} sslmode=verify-full sslrootcert={} connect_timeout=20 {more}",
+            variable("PGHOST"),
+            variable("PGDATABASE"),
+            variable("PGUSER"),
+            ca.display()
+        );
+        let mut psql = Command::new("psql");
+        psql.args(["-XAtqc", "select text from entries", &target]).env("PGPASSWORD", variable("PGPASSWORD"));
+        Output::from(&mut psql)
+    };
+    assert_eq!(outside("").expect(0).stdout, "inside\n");
+    // The server is started for who comes, and stops again after.
+    platform.cli(&["pause", "guestbook"]).expect(0);
+    wait_until("it stops", 30, || servers(&platform) == 0);
+    assert_eq!(outside("").expect(0).stdout, "inside\n");
+    platform.cli(&["resume", "guestbook"]).expect(0);
+    assert!(outside("sslmode=disable").expect(2).stderr.contains("TLS alone"));
+    assert!(outside("host=nobody.postgres.localhost").expect(2).stderr.contains("closed the connection unexpectedly"));
+    apply("198.51.100.0/24");
+    assert!(outside("").expect(2).stderr.contains("closed the connection unexpectedly"));
+    apply("");
+    assert!(outside("").expect(2).stderr.contains("closed the connection unexpectedly"));
 }
