@@ -52,7 +52,8 @@ log_line_prefix = '%p %q%u@%d '
 log_timezone = 'UTC'
 timezone = 'UTC'
 lc_messages = 'C.UTF-8'
-# A statement may hold a secret.
+# A statement may hold a secret, and so may the rows that an error's details show.
+log_error_verbosity = terse
 log_statement = 'none'
 log_min_error_statement = 'panic'
 log_min_duration_statement = -1
