@@ -39,6 +39,8 @@ const RENAMED: Duration = Duration::from_secs(1);
 const PREPARE: Duration = Duration::from_secs(30);
 /// How long the access log may take for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long after the start what databases are made from is prepared; whoever asks for one before waits some seconds more.
+const AHEAD: Duration = Duration::from_mins(1);
 /// Where Debian has PostgreSQL's servers, one directory for each major version.
 const POSTGRESQL: &str = "/usr/lib/postgresql";
 /// How long a server that nobody needs any more may take to stop.
@@ -228,6 +230,16 @@ fn bind_door(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn databases(servers: &Servers, domain: &HostName, authority: &Authority) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
     let certifier = Arc::new(authority::ForServers::of(authority)?);
     let postgres = Arc::new(Postgres::new(servers.clone(), certifier, POSTGRESQL.into(), domain.to_string()));
+    let ahead = Arc::clone(&postgres);
+    tokio::spawn(async move {
+        tokio::time::sleep(AHEAD).await;
+        // So that the first app that asks for a database does not wait for it.
+        if ahead.available().await.is_ok()
+            && let Err(error) = ahead.prepare_template().await
+        {
+            tracing::warn!(%error, "prepare what databases are made from");
+        }
+    });
     Ok(vec![postgres])
 }
 
