@@ -1,5 +1,6 @@
 //! The creator: a process that makes one container, tells how it went, and ends. What it made belongs to the launcher then.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
@@ -95,7 +96,7 @@ fn complete(shared: &Shared, spec: &mut ContainerSpec) {
     let mut hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n", spec.hostname);
     for Link { host, address, .. } in &spec.links {
         if let Some(host) = host {
-            hosts.push_str(&format!("{address}\t{}\n", host.as_str()));
+            let _a_string_takes_all = writeln!(hosts, "{address}\t{}", host.as_str());
         }
     }
     let mut file = |at: &str, contents: Vec<u8>| spec.mounts.push(Mount::File { at: at.to_owned(), contents, owner: None });

@@ -43,7 +43,7 @@ pub(crate) async fn a_server_is_reached_by_those_that_have_a_link(world: &World)
 pub(crate) async fn a_launcher_is_taken_over_with_its_containers(world: &World) {
     let script = "echo before; trap 'echo told; exit 7' TERM; while :; do sleep 0.05; done";
     let mut first = world.servers.create(world.sh("db-kept", script)).await.expect("it begins");
-    let (mut out, _err) = first.take_output().expect("its output");
+    let (mut out, err) = first.take_output().expect("its output");
     let mut line = [0_u8; 7];
     tokio::io::AsyncReadExt::read_exact(&mut out, &mut line).await.expect("a line");
     assert_eq!(&line, b"before\n");
@@ -62,7 +62,7 @@ pub(crate) async fn a_launcher_is_taken_over_with_its_containers(world: &World) 
     assert!(next.create(world.sh("db-kept", "exit 0")).await.is_err(), "the name is taken");
     next.stop(&found.id, Duration::from_secs(5)).await.expect("stopped");
     assert_eq!(found.exited().await.code, Some(7));
-    drop((out, _err));
+    drop((out, err));
     assert!(read(&mut found).await.contains("told\n"), "its output goes on here");
     let again = next.create(world.sh("db-kept", "exit 0")).await.expect("the name is free");
     again.exited().await;
