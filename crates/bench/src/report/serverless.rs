@@ -42,10 +42,13 @@ impl Report {
         };
         line("the load alone", &rolling.quiet);
         line("meanwhile", &rolling.busy);
+        line("without a pause", &rolling.dense);
         #[expect(clippy::cast_precision_loss, reason = "a handful at most")]
-        let failed = rolling.busy.failures.len() as f64;
+        let failed = (rolling.busy.failures.len() + rolling.dense.failures.len()) as f64;
         self.judge("failed requests under changes", failed, "", 0.0);
         self.judge("p99 under changes / alone", ms(rolling.busy.p99) / ms(rolling.quiet.p99), "×", ROLLING);
+        let dense = ms(rolling.dense.p99) / ms(rolling.quiet.p99);
+        self.note(format!("p99 while changes follow one another without a pause / alone: {dense:.2}×"));
     }
 
     /// Freezing.
