@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use sandbox::LauncherEnd;
-use sandbox::channel::{Message, Question, Refusal, Reply, Request, receive, send};
+use sandbox::channel::{Message, Question, Reply, Request, receive, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot, watch};
@@ -23,8 +23,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use reply::{input, output, unexpected};
 
 use crate::{
-    Applied, CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, Input, LayerId,
-    LayerRoom, Output, PackedLayer, Usage, VolumeName,
+    Applied, CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, LayerRoom,
+    PackedLayer, Usage, VolumeName,
 };
 
 /// How often the launcher looks after what others may have changed.

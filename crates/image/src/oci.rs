@@ -67,7 +67,8 @@ impl Platform {
 pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,
-    /// [`MANIFEST`].
+    /// [`MANIFEST`]; others may leave it out, or write Docker's.
+    #[serde(default)]
     pub media_type: String,
     /// The configuration's blob.
     pub config: Descriptor,
@@ -136,7 +137,7 @@ pub struct Config {
     /// `linux`.
     pub os: String,
     /// How it is run.
-    #[serde(rename = "config")]
+    #[serde(rename = "config", default, deserialize_with = "or_default")]
     pub execution: Execution,
     /// The layers' contents.
     pub rootfs: RootFs,
@@ -150,26 +151,45 @@ pub struct Config {
 #[serde(rename_all = "PascalCase")]
 pub struct Execution {
     /// User, by name or number; empty for root.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// `NAME=value`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub env: Vec<String>,
     /// The program, unless the caller names another.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
     /// Its arguments.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
     /// Where it starts.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
     /// What is said of the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Directories whose contents are to outlive a container.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<String, Empty>,
+    /// Where it listens, as in `5432/tcp`.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub exposed_ports: BTreeMap<String, Empty>,
     /// How it is asked to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+}
+
+/// `{}`: the specification writes sets as objects without contents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// Docker writes `null` for what is empty.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The layers' contents, bottom first.
@@ -186,6 +206,7 @@ pub struct RootFs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// What made the layer.
+    #[serde(default)]
     pub created_by: String,
 }
 
