@@ -324,6 +324,14 @@ async fn the_second_layer_counts_its_own_and_a_failure_in_it_leaves_nothing(worl
     world.refuses("second", &[first, Archive::new().file("../b", "x").end()], "absolute path").await;
 }
 
+async fn an_archive_whose_last_block_is_not_full_is_whole(world: &World) {
+    // As `umoci insert` writes it: no padding, and no end.
+    let mut layer = Archive::new().file("a", "first").file("b", "last").end();
+    layer.truncate(512 * 3 + 4);
+    world.apply("unfilled", &[layer]).await.expect("taken");
+    assert_eq!((world.read("unfilled", "a"), world.read("unfilled", "b")), ("first".to_owned(), "last".to_owned()));
+}
+
 async fn many_marks_take_no_time(world: &World) {
     let room = LayerRoom { bytes: 1 << 20, entries: 40_000 };
     let archive = (0..15_000).fold(Archive::new(), |archive, number| archive.file(&format!("d/{number}"), ""));
@@ -368,6 +376,7 @@ tests![
     owners_and_rights_are_those_that_a_container_can_have,
     bombs_end_with_an_error,
     the_second_layer_counts_its_own_and_a_failure_in_it_leaves_nothing,
+    an_archive_whose_last_block_is_not_full_is_whole,
     many_marks_take_no_time,
     a_file_of_a_layer_is_read_as_the_container_sees_it,
 ];
@@ -375,7 +384,9 @@ tests![
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if std::env::args().any(|argument| argument == "--list") {
-        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        for (name, _) in TESTS {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     let directory = tempfile::tempdir().expect("a directory");

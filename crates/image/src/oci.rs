@@ -1,6 +1,6 @@
 //! The documents of the OCI image specification, as far as we write and read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -169,19 +169,36 @@ pub struct Execution {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Directories whose contents are to outlive a container.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub volumes: BTreeMap<String, Empty>,
+    #[serde(default, with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
     /// Where it listens, as in `5432/tcp`.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub exposed_ports: BTreeMap<String, Empty>,
+    #[serde(default, with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed_ports: BTreeSet<String>,
     /// How it is asked to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
 }
 
-/// `{}`: the specification writes sets as objects without contents.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Empty {}
+/// The specification writes sets as objects whose values say nothing.
+mod set {
+    use std::collections::BTreeSet;
+
+    use serde::ser::SerializeMap as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(set: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(set.len()))?;
+        for name in set {
+            map.serialize_entry(name, &serde_json::Map::new())?;
+        }
+        map.end()
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+        let map: Option<serde_json::Map<String, serde_json::Value>> = Option::deserialize(deserializer)?;
+        Ok(map.unwrap_or_default().into_iter().map(|(name, _nothing)| name).collect())
+    }
+}
 
 /// Docker writes `null` for what is empty.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

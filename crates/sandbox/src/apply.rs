@@ -24,13 +24,15 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What one entry may say of itself: long names, and attributes that are ignored. The archive's reader keeps it in memory.
 const HEADERS: u64 = 1024 * 1024;
+/// What an archive consists of (tar(5)).
+const BLOCK: u64 = 512;
 /// The largest id of a user or group that containers have.
 const ID_MAX: u64 = 65_535;
 
 /// Applies an uncompressed archive to `/`, which is the layer's own directory, and reads it to its end.
 pub(crate) fn apply(archive: impl Read, room: LayerRoom) -> io::Result<Applied> {
     let allowance = Rc::new(Cell::new(HEADERS));
-    let mut archive = tar::Archive::new(Metered { inner: archive, allowance: Rc::clone(&allowance) });
+    let mut archive = tar::Archive::new(Metered { inner: archive, read: 0, allowance: Rc::clone(&allowance) });
     let mut layer = Layer { room, applied: Applied::default(), own: HashSet::new(), opaque: HashSet::new(), parent: None };
     let mut entries = archive.entries()?;
     loop {
@@ -47,15 +49,22 @@ pub(crate) fn apply(archive: impl Read, room: LayerRoom) -> io::Result<Applied> 
     Ok(layer.applied)
 }
 
-/// Lets so many bytes through, and no more.
+/// Lets so many bytes through, and no more. At the end it fills the last block up: some tools (umoci) leave that to their readers,
+/// and whether something is missing is told by the archive's digest.
 struct Metered<R> {
     inner: R,
+    read: u64,
     allowance: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
+        let mut read = self.inner.read(buffer)?;
+        if read == 0 && !self.read.is_multiple_of(BLOCK) {
+            read = buffer.len().min(usize::try_from(BLOCK - self.read % BLOCK).unwrap_or(0));
+            buffer[..read].fill(0);
+        }
+        self.read += read as u64;
         let left = self.allowance.get();
         if left != u64::MAX {
             let left = left.checked_sub(read as u64).ok_or_else(|| refused("an entry's headers are larger than 1 MiB"))?;

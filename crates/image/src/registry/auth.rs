@@ -62,12 +62,11 @@ fn challenges(text: &str) -> Vec<(String, BTreeMap<String, String>)> {
             continue;
         };
         let value = value.trim_start_matches([' ', '\t']);
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => unquote(quoted),
-            None => {
-                let end = value.find([' ', '\t', ',']).unwrap_or(value.len());
-                (value[..end].to_owned(), &value[end..])
-            }
+        let (value, after) = if let Some(quoted) = value.strip_prefix('"') {
+            unquote(quoted)
+        } else {
+            let end = value.find([' ', '\t', ',']).unwrap_or(value.len());
+            (value[..end].to_owned(), &value[end..])
         };
         rest = after;
         if let Some((_, parameters)) = found.last_mut() {

@@ -139,25 +139,18 @@ pub fn choose<'a>(parts: &'a [Part], wanted: &Platform) -> Chosen<'a> {
         Some("v1" | "v8") => 1,
         Some(_) => 2,
     };
-    match parts.iter().filter(fits).min_by_key(rank).filter(|part| rank(part) < 2) {
-        Some(part) => Chosen::One(part),
-        None => {
-            let mut names: Vec<String> = parts
-                .iter()
-                .filter_map(|part| part.platform.as_ref())
-                .filter(|it| it.os != "unknown")
-                .map(|it| {
-                    let variant =
-                        it.variant.as_deref().filter(|it| !it.is_empty()).map(|it| format!("/{it}")).unwrap_or_default();
-                    short(&format!("{}/{}{variant}", it.os, it.architecture))
-                })
-                .collect();
-            names.sort();
-            names.dedup();
-            names.truncate(8);
-            Chosen::None(if names.is_empty() { "no platform that it names".to_owned() } else { names.join(", ") })
-        }
+    if let Some(part) = parts.iter().filter(fits).min_by_key(rank).filter(|part| rank(part) < 2) {
+        return Chosen::One(part);
     }
+    let named = parts.iter().filter_map(|part| part.platform.as_ref()).filter(|it| it.os != "unknown").map(|it| {
+        let variant = it.variant.as_deref().filter(|it| !it.is_empty()).map(|it| format!("/{it}")).unwrap_or_default();
+        short(&format!("{}/{}{variant}", it.os, it.architecture))
+    });
+    let mut names: Vec<String> = named.collect();
+    names.sort();
+    names.dedup();
+    names.truncate(8);
+    Chosen::None(if names.is_empty() { "no platform that it names".to_owned() } else { names.join(", ") })
 }
 
 /// A foreign word for an error: short, and of plain characters.

@@ -39,7 +39,7 @@ impl Reference {
         let refuse = |why| ReferenceError { text: text.chars().take(100).collect(), why };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
-                let digest = Digest::parse(digest).map_err(|_| refuse("what follows @ is no sha256 digest"))?;
+                let digest = Digest::parse(digest).map_err(|_invalid| refuse("what follows @ is no sha256 digest"))?;
                 (rest, Some(digest))
             }
             None => (text, None),

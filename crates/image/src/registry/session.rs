@@ -167,7 +167,9 @@ impl<'a> Session<'a> {
             .map_err(|_unreadable| self.protocol("it names an address for tokens that can't be read"))?;
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let plain = self.scheme == "http" && self.settings.may_be_plain(authority) || self.settings.insecure.contains(authority);
-        if authority.is_empty() || authority.contains('@') || !(uri.scheme_str() == Some("https") || plain) {
+        let secured = uri.scheme_str() == Some("https");
+        let fine = secured || plain && uri.scheme_str() == Some("http");
+        if authority.is_empty() || authority.contains('@') || !fine {
             return Err(self.protocol(&format!("it names an address for tokens without TLS, {}", short(authority))));
         }
         let mut headers = HeaderMap::new();

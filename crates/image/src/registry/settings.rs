@@ -162,7 +162,7 @@ impl Settings {
             address: mirror.rsplit('@').next().unwrap_or_default().chars().take(100).collect(),
             why,
         };
-        let uri: Uri = mirror.parse().map_err(|_| refuse("it is no address"))?;
+        let uri: Uri = mirror.parse().map_err(|_invalid| refuse("it is no address"))?;
         let authority = uri.authority().map(|it| it.as_str().to_ascii_lowercase()).ok_or_else(|| refuse("it names no host"))?;
         if !is_host(&authority) {
             return Err(refuse("it names no host; a user goes to the users' settings"));
