@@ -270,9 +270,12 @@ fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// A path of an archive as names below the root.
+/// A path of an archive as names below the root. The root itself may be called `/`, as umoci does.
 fn inside(bytes: &[u8]) -> io::Result<PathBuf> {
     let mut path = PathBuf::new();
+    if bytes == b"/" {
+        return Ok(path);
+    }
     for component in Path::new(OsStr::from_bytes(bytes)).components() {
         match component {
             Component::CurDir => {}
@@ -354,10 +357,12 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        for bad in ["/etc/passwd", "../x", "a/../../x", "..", "/"] {
+        for bad in ["/etc/passwd", "../x", "a/../../x", "..", "//x", "/.."] {
             assert!(inside(bad.as_bytes()).is_err(), "{bad}");
         }
         assert_eq!(inside(b"./a//b/./c").expect("a path"), Path::new("a/b/c"));
-        assert_eq!(inside(b"./").expect("the root"), Path::new(""));
+        for root in ["./", "/", "."] {
+            assert_eq!(inside(root.as_bytes()).expect("the root"), Path::new(""));
+        }
     }
 }
