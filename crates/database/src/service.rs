@@ -6,10 +6,11 @@
 
 mod config;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{Applied, ContainerId, ContainerSpec, Engine, EngineError, LayerRef, LayerRoom, Limits, Profile, Upper};
@@ -31,6 +32,8 @@ pub struct Images {
     engine: Arc<dyn Engine>,
     /// Unpacking is one at a time: whoever comes second finds it done.
     turn: Mutex<()>,
+    /// So is pulling, for each name.
+    pulls: std::sync::Mutex<BTreeMap<Reference, Weak<Mutex<()>>>>,
 }
 
 impl fmt::Debug for Images {
@@ -52,7 +55,7 @@ pub struct Service {
 impl Images {
     /// Images come by this client, and become layers of this engine.
     pub fn new(client: Client, engine: Arc<dyn Engine>) -> Self {
-        Self { client, engine, turn: Mutex::new(()) }
+        Self { client, engine, turn: Mutex::new(()), pulls: std::sync::Mutex::default() }
     }
 
     /// The image that this name means here; none where it has not been pulled. Who keeps a service by its name keeps this one from
@@ -71,12 +74,28 @@ impl Images {
         user: Option<&str>,
         progress: &Progress,
     ) -> Result<Service> {
-        let pulled = self.client.pull(reference, freshness, progress).await?;
+        let turn = self.turn_of(reference);
+        let pulled = {
+            let _turn = turn.lock().await;
+            self.client.pull(reference, freshness, progress).await?
+        };
         let layer = self.unpacked(reference, &pulled).await?;
         let (users, groups) = (self.text(&layer, "/etc/passwd").await?, self.text(&layer, "/etc/group").await?);
         let run = Run::of(&pulled.image.config.execution, user, &users, &groups)
             .map_err(|why| DatabaseError::Refused(format!("{reference} can't be run: {why}")))?;
         Ok(Service { layer, run, pulled })
+    }
+
+    /// Who pulls an image waits for whoever does so already.
+    fn turn_of(&self, reference: &Reference) -> Arc<Mutex<()>> {
+        let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        pulls.retain(|_, turn| turn.strong_count() > 0);
+        let known = pulls.get(reference).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let turn = Arc::new(Mutex::new(()));
+            pulls.insert(reference.clone(), Arc::downgrade(&turn));
+            turn
+        })
     }
 
     /// A text file of a layer; empty where there is none.

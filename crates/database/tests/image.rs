@@ -108,7 +108,14 @@ async fn postgresql_from_an_image_keeps_what_it_is_told(world: &World) {
     assert_eq!(images.held(&reference).expect("asked"), None);
     let progress = Progress::default();
     let begun = Instant::now();
-    let service = images.service(&reference, Freshness::Kept, None, &progress).await.expect("a service");
+    let second = Progress::default();
+    // Two apps that wake at the same time.
+    let (service, other) = tokio::join!(
+        images.service(&reference, Freshness::Kept, None, &progress),
+        images.service(&reference, Freshness::Kept, None, &second)
+    );
+    let (service, other) = (service.expect("a service"), other.expect("a service"));
+    assert_eq!((&service.layer, second.bytes()), (&other.layer, (0, 0)), "who comes second fetches nothing");
     println!("  pulled and unpacked in {:?}: {} MB", begun.elapsed(), progress.bytes().1 >> 20);
     assert_eq!(progress.bytes().0, progress.bytes().1);
     assert_eq!((service.run.user, service.run.stop_signal, service.run.ports.as_slice()), (999, 2, &[5432][..]));
@@ -149,7 +156,7 @@ async fn postgresql_from_an_image_keeps_what_it_is_told(world: &World) {
     while client.simple_query("SELECT 1").await.is_ok() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while connect(lease.address()).await.is_err() {
         assert!(Instant::now() < until, "it is not started again");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -163,7 +170,7 @@ async fn postgresql_from_an_image_keeps_what_it_is_told(world: &World) {
 async fn an_image_that_cannot_be_unpacked_leaves_nothing(world: &World) {
     let registry = registry::Registry::start("keeper", "secret");
     let hostile = made::hostile();
-    for (tag, image, why) in hostile.iter() {
+    for (tag, image, why) in &hostile {
         registry.push(image, &format!("hostile:{tag}"));
         let reference = Reference::parse(&format!("{}/hostile:{tag}", registry.host())).expect("a reference");
         let client = Client::new(Arc::clone(&world.layout), settings(&registry.host(), Some(("keeper", "secret"))));

@@ -349,10 +349,12 @@ async fn a_file_of_a_layer_is_read_as_the_container_sees_it(world: &World) {
         .link(EntryType::Symlink, "etc/passwd", "/etc/real")
         .link(EntryType::Symlink, "etc/out", secret.to_str().expect("text"))
         .file("etc/large", &"x".repeat(300 << 10))
+        .file("etc/most", &"\u{7f}".repeat(256 << 10))
         .end();
     world.apply("files", &[layer]).await.expect("taken");
     let id = LayerId::parse("files").expect("a name");
     assert_eq!(world.engine.layer_file(&id, "/etc/passwd").await.expect("a file"), b"users");
+    assert_eq!(world.engine.layer_file(&id, "etc/most").await.expect("a file").len(), 256 << 10);
     for (path, missing) in [("/etc/out", true), ("/etc/none", true), ("/etc", false), ("/etc/large", false), ("/../x", false)] {
         let result = world.engine.layer_file(&id, path).await;
         assert!(result.is_err() && matches!(result, Err(EngineError::Missing(_))) == missing, "{path}: {result:?}");

@@ -15,7 +15,7 @@ mod settings;
 mod transport;
 mod unpack;
 
-pub use documents::{Chosen, choose, parse_manifest};
+pub use documents::{Chosen, Document, Part, Parts, choose, parse_manifest};
 pub use error::PullError;
 pub use pull::{Client, Freshness, Progress, Pulled};
 pub use reference::{Reference, ReferenceError};

@@ -87,7 +87,7 @@ struct Raw {
 /// Reads a manifest or an index; why it can't be used, in a few words. A document that could be read as both is refused
 /// (CVE-2021-41190): its meaning must not depend on a header that no digest covers.
 pub fn parse_manifest(bytes: &[u8]) -> Result<Document, String> {
-    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("its manifest can't be read: {error}"))?;
+    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("its manifest can't be read: {}", line(&error)))?;
     if raw.schema_version != 2 {
         return Err("its manifest is of an old format (schema version 1)".to_owned());
     }
@@ -158,6 +158,11 @@ pub(super) fn short(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(80).collect()
 }
 
+/// What a reader says of a foreign document, which may repeat all of it: one short line.
+pub(super) fn line(words: &impl std::fmt::Display) -> String {
+    words.to_string().chars().filter(|character| !character.is_control()).take(200).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -207,10 +212,11 @@ mod tests {
             (with("layers", json!([{"mediaType": LAYERS[1], "digest": Digest::of(b""), "size": -1}])), "can't be read"),
             (read(&json!({"schemaVersion": 2})), "neither"),
             (parse_manifest(b"<html>"), "can't be read"),
+            (with("schemaVersion", json!("x\n".repeat(10_000))), "can't be read"),
         ];
         for (result, why) in cases {
             let error = result.expect_err(why);
-            assert!(error.contains(why), "{error}");
+            assert!(error.contains(why) && error.len() < 300 && !error.contains('\n'), "{error}");
         }
         let mut ours = part(LAYERS[1], None);
         ours["annotations"] = json!({"dev.adaptable.stack": "bookworm-1"});

@@ -115,7 +115,9 @@ impl Client {
         progress.total.store(size.saturating_add(parts.config.size), Ordering::Relaxed);
         blob::fetch(&session, &self.layout, &pin, &parts.config, progress).await?;
         let config: Config = self.document(parts.config.digest).await.map_err(|error| match error {
-            LayoutError::Damaged { source, .. } => unsupported(format!("its configuration can't be read: {source}")),
+            LayoutError::Damaged { source, .. } => {
+                unsupported(format!("its configuration can't be read: {}", documents::line(&source)))
+            }
             other => other.into(),
         })?;
         check(&session, &config, parts.layers.len())?;
