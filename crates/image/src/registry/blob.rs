@@ -1,6 +1,7 @@
 //! One blob, streamed to the disk: counted and hashed on the way, continued where the connection broke.
 
 use std::io::Write;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -18,8 +19,13 @@ use crate::pins::Pin;
 
 /// How often in a row nothing new may come.
 const IN_VAIN: u32 = 5;
-/// How often a blob is begun or continued at all: who sends a byte at a time does not hold us for ever.
+/// How often a blob is begun or continued at all.
 const ATTEMPTS: u32 = 30;
+/// Bytes in a second that come at the least, once several times the patience has passed: who sends a byte at a time does not hold us
+/// for ever.
+const PACE: u64 = 1024;
+/// So many times.
+const GRACE: u32 = 4;
 /// Pieces on their way to the disk.
 const QUEUE: usize = 16;
 
@@ -76,9 +82,10 @@ pub(super) async fn fetch(
 async fn receive(session: &Session<'_>, part: &Part, to: &mpsc::Sender<Bytes>, progress: &Progress) -> Result<(), PullError> {
     let path = format!("blobs/{}", part.digest);
     let (mut have, mut in_vain) = (0, 0);
+    let begun = Instant::now();
     for _ in 0..ATTEMPTS {
         let before = have;
-        let error = match once(session, part, &path, to, &mut have, progress).await {
+        let error = match once(session, part, &path, to, &mut have, begun, progress).await {
             Ok(()) if have == part.size => return Ok(()),
             Ok(()) => session.broken("a part of the image came cut short"),
             Err(error) => error,
@@ -99,6 +106,7 @@ async fn once(
     path: &str,
     to: &mpsc::Sender<Bytes>,
     have: &mut u64,
+    begun: Instant,
     progress: &Progress,
 ) -> Result<(), PullError> {
     let mut headers = HeaderMap::new();
@@ -127,6 +135,10 @@ async fn once(
             continue;
         }
         *have += piece.len() as u64;
+        let elapsed = begun.elapsed();
+        if elapsed > session.settings.patience * GRACE && *have < part.size && *have < elapsed.as_secs().max(1) * PACE {
+            return Err(session.protocol("it sends too slowly"));
+        }
         if *have > part.size {
             return Err(PullError::TooLarge {
                 what: format!("a part of {}", session.image),

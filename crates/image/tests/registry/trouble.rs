@@ -143,6 +143,18 @@ async fn a_connection_that_always_breaks_ends_with_an_error() {
 }
 
 #[tokio::test]
+async fn who_sends_a_byte_at_a_time_is_not_waited_for() {
+    let (registry, _made) = pushed();
+    let port = registry.port;
+    let through = between(port, |asked, whole| if asked.is_blob() { Fate::Slowly(whole.to_vec()) } else { Fate::Pass });
+    let settings = Settings { patience: std::time::Duration::from_millis(1500), ..plain() };
+    let begun = Instant::now();
+    let error = Here::new().pull(settings, &format!("127.0.0.1:{through}/x:1")).await.expect_err("slow");
+    assert!(error.to_string().contains("too slowly"), "{error}");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn more_than_was_announced_is_refused() {
     let (registry, _made) = pushed();
     let port = between(registry.port, |asked, whole| {

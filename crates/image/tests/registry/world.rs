@@ -279,6 +279,8 @@ pub(crate) enum Fate {
     Pass,
     /// These bytes go in its place, and the connection ends.
     Instead(Vec<u8>),
+    /// It goes on, its body a byte at a time.
+    Slowly(Vec<u8>),
 }
 
 /// The head of a request, as it came.
@@ -311,6 +313,16 @@ pub(crate) fn between(port: u16, judge: impl Fn(&Asked, &[u8]) -> Fate + Send + 
         let bytes = match judge(&asked, &answer) {
             Fate::Pass => answer,
             Fate::Instead(bytes) => bytes,
+            Fate::Slowly(bytes) => {
+                let body = bytes.windows(4).position(|it| it == b"\r\n\r\n").expect("an answer") + 4;
+                let mut sent = client.write_all(&bytes[..body]);
+                let mut rest = bytes[body..].iter();
+                while let (Ok(()), Some(byte)) = (&sent, rest.next()) {
+                    std::thread::sleep(Duration::from_millis(20));
+                    sent = client.write_all(&[*byte]);
+                }
+                return;
+            }
         };
         let _client_gone = client.write_all(&bytes);
     })
