@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use engine::local::LocalEngine;
@@ -342,6 +342,66 @@ async fn many_marks_take_no_time(world: &World) {
     assert!(world.root("marks").join("d/14999").exists());
 }
 
+/// Everything below a directory, in words: kind, rights, owner, size, where a link leads, how many names it has.
+fn listing(root: &Path) -> Vec<String> {
+    let (mut lines, mut turns) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(at) = turns.pop() {
+        for entry in fs::read_dir(root.join(&at)).expect("listed").flatten() {
+            let (path, metadata) = (at.join(entry.file_name()), entry.metadata().expect("there"));
+            let kind = metadata.file_type();
+            if !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
+                continue;
+            }
+            let (rights, size, names) = match (kind.is_dir(), kind.is_file()) {
+                (true, _) => (metadata.mode() & 0o3777, 0, 0),
+                (_, true) => (metadata.mode() & 0o1777, metadata.len(), metadata.nlink()),
+                _ => (0, metadata.len(), 0),
+            };
+            let target = fs::read_link(root.join(&path)).unwrap_or_default();
+            let (user, group) = (metadata.uid(), metadata.gid());
+            lines.push(format!("{} {rights:o} {user}:{group} {size} {names} {}", path.display(), target.display()));
+            if kind.is_dir() {
+                turns.push(path);
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
+
+async fn a_whole_system_comes_out_as_it_went_in(world: &World) {
+    let stacks = PathBuf::from(std::env::var_os("ADAPTABLE_STACK_DIR").unwrap_or_else(|| "/var/cache/adaptable".into()));
+    let systems = fs::read_dir(&stacks).map(|entries| entries.flatten().map(|entry| entry.path().join("fs")));
+    let Some(system) = systems.ok().and_then(|mut systems| systems.find(|path| path.join("usr/bin").is_dir())) else {
+        println!("  (no base system in {}: nothing to compare)", stacks.display());
+        return;
+    };
+    for (format, options) in [("gnu", &["--format=gnu"][..]), ("pax", &["--format=pax", "--xattrs"])] {
+        let mut tar = Command::new("tar")
+            .args(["--create", "--file=-", "--numeric-owner"])
+            .args(options)
+            .arg("-C")
+            .arg(&system)
+            .arg(".")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tar");
+        let archive = fs::File::from(std::os::fd::OwnedFd::from(tar.stdout.take().expect("its output")));
+        let layer = LayerId::parse(&format!("system-{format}")).expect("a name");
+        let begun = std::time::Instant::now();
+        let room = LayerRoom { bytes: 4 << 30, entries: 500_000 };
+        let applied = world.engine.apply_layer(&layer, true, room, archive).await.expect("applied");
+        println!("  {format}: {} files, {} MB in {:?}", applied.entries, applied.bytes >> 20, begun.elapsed());
+        assert!(tar.wait().expect("it ends").success());
+        world.engine.seal_layer(&layer, &[]).await.expect("sealed");
+        let (there, here) = (listing(&system), listing(&world.root(layer.as_str())));
+        let differing: Vec<_> = there.iter().zip(&here).filter(|(there, here)| there != here).take(5).collect();
+        assert!(there.len() > 1000 && there.len() == here.len() && differing.is_empty(), "{differing:#?}");
+        world.engine.remove_layer(&layer).await.expect("removed");
+    }
+}
+
 async fn a_file_of_a_layer_is_read_as_the_container_sees_it(world: &World) {
     let secret = world.outside.join("secret");
     let layer = Archive::new()
@@ -380,6 +440,7 @@ tests![
     the_second_layer_counts_its_own_and_a_failure_in_it_leaves_nothing,
     an_archive_whose_last_block_is_not_full_is_whole,
     many_marks_take_no_time,
+    a_whole_system_comes_out_as_it_went_in,
     a_file_of_a_layer_is_read_as_the_container_sees_it,
 ];
 
