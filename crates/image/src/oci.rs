@@ -33,7 +33,7 @@ pub struct Descriptor {
     /// How many bytes.
     pub size: u64,
     /// Whatever else is said of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// For manifests in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct Manifest {
     /// The layers' blobs, bottom first.
     pub layers: Vec<Descriptor>,
     /// Whatever else is said of the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -142,7 +142,7 @@ pub struct Config {
     /// The layers' contents.
     pub rootfs: RootFs,
     /// A sentence per layer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 

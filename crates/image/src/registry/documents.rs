@@ -192,6 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn documents_with_null_for_nothing_are_read_again() {
+        let mut layer = part(LAYERS[1], None);
+        layer["annotations"] = json!(null);
+        let manifest = json!({"schemaVersion": 2, "config": part(CONFIGS[1], None), "layers": [layer], "annotations": null});
+        assert!(matches!(read(&manifest), Ok(Document::Image(_))));
+        let again: crate::Manifest = serde_json::from_value(manifest).expect("a manifest");
+        assert_eq!((again.layers.len(), again.media_type.as_str()), (1, ""));
+        // As Docker writes them.
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "history": null, "rootfs": {"type": "layers", "diff_ids": []}, "container": "x",
+            "config": {
+                "User": "", "Env": null, "Cmd": ["x"], "Entrypoint": null, "WorkingDir": "", "Labels": null, "OnBuild": null,
+                "Volumes": {"/data/db": {}}, "ExposedPorts": {"27017/tcp": {}}, "StopSignal": null, "ArgsEscaped": true,
+            },
+        });
+        let config: crate::Config = serde_json::from_value(config).expect("a configuration");
+        assert_eq!(config.execution.cmd, ["x"]);
+        assert!(config.execution.volumes.contains("/data/db") && config.execution.exposed_ports.contains("27017/tcp"));
+        let bare: crate::Config = serde_json::from_value(
+            json!({"architecture": "a", "os": "b", "config": null, "rootfs": {"type": "layers", "diff_ids": []}}),
+        )
+        .expect("a configuration");
+        assert_eq!(bare.execution, crate::Execution::default());
+    }
+
+    #[test]
     fn what_is_no_image_or_may_be_two_things_is_refused() {
         let image = json!({"schemaVersion": 2, "config": part(CONFIGS[0], None), "layers": [part(LAYERS[1], None)]});
         let with = |name: &str, value: serde_json::Value| {

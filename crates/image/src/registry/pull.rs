@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::unpack::{self, Failed};
 use crate::digest::Digest;
 use crate::layout::{ImageId, Layout, LayoutError};
-use crate::oci::{Config, Image, Platform};
+use crate::oci::{Config, Image, Manifest, Platform};
 use crate::pins::{Pin, Pinned};
 
 /// Layers that are fetched at the same time.
@@ -179,7 +179,12 @@ async fn manifest(session: &Session<'_>, reference: &Reference, limit: u64) -> R
             return Err(PullError::Mismatch { what, expected, found: found.to_string() });
         }
         match documents::parse_manifest(&bytes).map_err(unsupported)? {
-            Document::Image(parts) => return Ok((bytes, parts)),
+            Document::Image(parts) => {
+                // It is kept as it is, and must be understood when it is read again.
+                let kept: Result<Manifest, _> = serde_json::from_slice(&bytes);
+                kept.map_err(|error| unsupported(format!("its manifest can't be read: {}", documents::line(&error))))?;
+                return Ok((bytes, parts));
+            }
             Document::Index(manifests) => match documents::choose(&manifests, &host) {
                 Chosen::One(part) => {
                     version = part.digest.to_string();
