@@ -3,9 +3,10 @@
 # Runs again at no cost: what is there is left alone. Needs root or sudo only when something is missing.
 set -eu
 
-# To build: libseccomp and how to find it. To run: containers' network, stacks, databases. To test and try: curl, skopeo, umoci; to
-# fuzz: g++.
-packages="ca-certificates curl g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config postgresql skopeo tar umoci util-linux"
+# To build: libseccomp and how to find it. To run: containers' network, stacks, databases. To test and try: curl, skopeo, umoci, and a
+# registry with its users (docker-registry, htpasswd of apache2-utils); to fuzz: g++.
+packages="apache2-utils ca-certificates curl docker-registry g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config postgresql
+skopeo tar umoci util-linux"
 user=adaptable
 
 missing=""
@@ -43,6 +44,12 @@ if [ -n "$missing" ]; then
             ;;
     esac
     echo "setup: installing$missing"
+    # The package starts a registry for the whole machine; tests start their own, and nobody else needs it. One that is there already is
+    # somebody's, and is not in this list.
+    unit=/etc/systemd/system/docker-registry.service
+    case " $missing " in
+        *" docker-registry "*) [ ! -d "${unit%/*}" ] || [ -e "$unit" ] || as_root ln -s /dev/null "$unit" ;;
+    esac
     # The list may be older than the mirror; reading it anew is worth its seconds only when it is needed.
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $missing ||

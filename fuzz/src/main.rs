@@ -21,6 +21,9 @@ const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("names", |bytes| text(bytes, names)),
     ("plan", plan),
     ("procfile", procfile),
+    // What registries send, and how people name what is in them.
+    ("image", |bytes| text(bytes, reference)),
+    ("manifest", manifest),
     // What the API takes.
     ("settings", |bytes| text(bytes, settings)),
     ("api", documents),
@@ -58,6 +61,28 @@ fn tarball(bytes: &[u8]) {
         let _removed = std::fs::remove_file(&second);
     }
     let _removed = std::fs::remove_file(&dest);
+}
+
+/// An image's name: what was understood is written so that it is understood the same way, and leads nowhere else in a URL.
+fn reference(text: &str) {
+    if let Ok(reference) = image::registry::Reference::parse(text) {
+        let whole = reference.to_string();
+        assert_eq!(image::registry::Reference::parse(&whole).as_ref(), Ok(&reference));
+        assert!(whole.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\\\"' ".contains(&byte)) && !whole.contains(".."));
+    }
+}
+
+/// A manifest or an index: an image's layers, or what there is for a platform; errors are one short line.
+fn manifest(bytes: &[u8]) {
+    match image::registry::parse_manifest(bytes) {
+        Ok(image::registry::Document::Index(parts)) => {
+            if let image::registry::Chosen::None(offered) = image::registry::choose(&parts, &image::oci::Platform::host()) {
+                assert!(offered.len() < 1000 && !offered.contains('\n'));
+            }
+        }
+        Ok(image::registry::Document::Image(parts)) => assert!(parts.layers.iter().all(|part| !part.media_type.is_empty())),
+        Err(why) => assert!(!why.contains('\n')),
+    }
 }
 
 /// Names that become paths and arguments.

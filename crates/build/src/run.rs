@@ -250,7 +250,7 @@ impl Builder {
     }
 
     /// The images.
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 

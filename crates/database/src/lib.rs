@@ -10,6 +10,7 @@ mod job;
 pub mod postgres;
 mod secret;
 pub mod servers;
+pub mod service;
 
 use std::fmt;
 use std::fs::File;

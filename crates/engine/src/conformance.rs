@@ -2,6 +2,8 @@
 //!
 //! Containers of these cases run `probe` (see `tests/it/probe.c`); an engine that runs no programs has to act like it.
 
+mod foreign;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::{Container, ContainerId, ContainerSpec, Engine, EngineError, LayerId, LayerRef, Limits, Profile, Upper};
+use foreign::a_foreign_image_is_applied_layer_by_layer;
 
 /// An engine to be looked at, and what its containers are made of.
 #[derive(Debug, Clone)]
@@ -145,6 +148,7 @@ cases![
     a_frozen_container_can_be_stopped,
     a_layer_from_unpacking_to_removal,
     a_layer_written_by_a_container_counts_once_it_is_sealed,
+    a_foreign_image_is_applied_layer_by_layer,
     a_missing_layer_is_an_error,
     a_missing_program_is_an_error,
     it_finds_nothing_wrong_with_itself,

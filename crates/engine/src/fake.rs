@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, watch};
 pub use program::{Program, Step};
 
 use crate::{
-    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, PackedLayer, Upper,
-    Usage, VolumeName,
+    Applied, CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, LayerId, LayerRef, LayerRoom,
+    PackedLayer, Upper, Usage, VolumeName,
 };
-use layers::{Files, pack, unpack};
+use layers::{Files, apply, pack, unpack};
 use program::{Order, Run};
 
 /// Says what a container does; `None` where its program is missing.
@@ -203,6 +203,21 @@ impl Engine for FakeEngine {
         let files = unpack(prefix, archive).map_err(|error| EngineError::Failed(format!("unpack layer {layer}: {error}")))?;
         self.lock().layers.insert(layer.clone(), Layer { files, sealed: true });
         Ok(())
+    }
+
+    async fn apply_layer(&self, layer: &LayerId, first: bool, room: LayerRoom, archive: File) -> Result<Applied, EngineError> {
+        let below = if first { Some(Files::new()) } else { self.lock().layers.remove(layer).map(|it| it.files) };
+        let mut files = below.ok_or_else(|| missing_layer(layer))?;
+        let applied =
+            apply(&mut files, room, archive).map_err(|error| EngineError::Failed(format!("unpack the image: {error}")))?;
+        self.lock().layers.insert(layer.clone(), Layer { files, sealed: false });
+        Ok(applied)
+    }
+
+    async fn layer_file(&self, layer: &LayerId, path: &str) -> Result<Vec<u8>, EngineError> {
+        let state = self.lock();
+        let layer = state.layers.get(layer).filter(|it| it.sealed).ok_or_else(|| missing_layer(layer))?;
+        layer.files.get(path).cloned().ok_or_else(|| EngineError::Missing(path.to_owned()))
     }
 
     async fn seal_layer(&self, layer: &LayerId, keep: &[String]) -> Result<(), EngineError> {

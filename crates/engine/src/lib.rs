@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 pub use sandbox::{
-    CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, Limits, Link, Mount, NameError,
-    PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
+    Applied, CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, LayerRoom, Limits, Link, Mount,
+    NameError, PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
 };
 
 /// A container's standard input.
@@ -181,6 +181,20 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Unpacks a checked archive as a new layer, below the directory `prefix` (absolute, as in `/app`).
     async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: std::fs::File) -> Result<(), EngineError>;
+
+    /// Applies a layer of a foreign image (image-spec, layer.md: an uncompressed archive, from a file or a pipe) to a layer that is
+    /// being written; `first` begins it anew. [`Engine::seal_layer`] makes it whole, [`Engine::remove_layer`] gives it up. What
+    /// fails leaves nothing of it.
+    async fn apply_layer(
+        &self,
+        layer: &LayerId,
+        first: bool,
+        room: LayerRoom,
+        archive: std::fs::File,
+    ) -> Result<Applied, EngineError>;
+
+    /// Reads a small file of a whole layer, as somebody finds it whose root the layer is.
+    async fn layer_file(&self, layer: &LayerId, path: &str) -> Result<Vec<u8>, EngineError>;
 
     /// Makes a layer that a container has written whole and durable; only what lies below `keep` (absolute paths) stays of it,
     /// or all where `keep` is empty.

@@ -1,5 +1,7 @@
 //! Runs containers on this machine, through the launcher.
 
+mod reply;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -13,14 +15,15 @@ use async_trait::async_trait;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use sandbox::LauncherEnd;
-use sandbox::channel::{Message, Question, Refusal, Reply, Request, receive, send};
+use sandbox::channel::{Message, Question, Reply, Request, receive, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot, watch};
 
+use reply::{input, output, unexpected};
+
 use crate::{
-    CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, Input, LayerId, Output,
+    Applied, CacheName, Container, ContainerId, ContainerSpec, Engine, EngineError, Exit, Finding, Freezer, LayerId, LayerRoom,
     PackedLayer, Usage, VolumeName,
 };
 
@@ -274,28 +277,6 @@ fn nonblocking(fd: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-fn unexpected(reply: Reply) -> EngineError {
-    match reply {
-        Reply::Refused(Refusal::NoRoom(why)) => EngineError::NoRoom(why),
-        Reply::Refused(Refusal::Missing(what)) => EngineError::Missing(what),
-        Reply::Refused(Refusal::Busy(why)) => EngineError::Busy(why),
-        Reply::Refused(Refusal::Failed(why)) => EngineError::Failed(why),
-        other => EngineError::Failed(format!("the launcher gave another answer than was asked for: {other:?}")),
-    }
-}
-
-fn output(fd: OwnedFd) -> Result<Output, EngineError> {
-    let receiver =
-        pipe::Receiver::from_owned_fd(fd).map_err(|error| EngineError::Failed(format!("read a container's output: {error}")))?;
-    Ok(Box::pin(receiver))
-}
-
-fn input(fd: OwnedFd) -> Result<Input, EngineError> {
-    let sender =
-        pipe::Sender::from_owned_fd(fd).map_err(|error| EngineError::Failed(format!("write a container's input: {error}")))?;
-    Ok(Box::pin(sender))
-}
-
 /// Kills a container whose maker was dropped while it was being made.
 struct Abandoned(Option<(LocalEngine, ContainerId)>);
 
@@ -415,6 +396,20 @@ impl Engine for LocalEngine {
 
     async fn unpack_layer(&self, layer: &LayerId, prefix: &str, archive: File) -> Result<(), EngineError> {
         self.done(Request::Unpack(layer.clone(), prefix.to_owned()), Some(&archive)).await
+    }
+
+    async fn apply_layer(&self, layer: &LayerId, first: bool, room: LayerRoom, archive: File) -> Result<Applied, EngineError> {
+        match self.inner.ask(Request::Apply(layer.clone(), first, room), Some(&archive), None).await?.0 {
+            Reply::Applied(applied) => Ok(applied),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn layer_file(&self, layer: &LayerId, path: &str) -> Result<Vec<u8>, EngineError> {
+        match self.inner.ask(Request::ReadFile(layer.clone(), path.to_owned()), None, None).await?.0 {
+            Reply::File(bytes) => Ok(bytes),
+            reply => Err(unexpected(reply)),
+        }
     }
 
     async fn seal_layer(&self, layer: &LayerId, keep: &[String]) -> Result<(), EngineError> {

@@ -66,6 +66,8 @@ pub fn decide(references: &References, present: &Present, pinned: &impl Fn(&Pinn
             }
         }
     }
+    let unpacked: BTreeSet<LayerKey> =
+        references.images.iter().chain(present.images.keys().filter(|id| kept_image(id))).map(LayerKey::of_image).collect();
     // A reference that can't be read says nothing about its blobs; its own at least stays.
     blobs.extend(references.images.iter().map(|id| id.0));
     let mut garbage = Garbage::default();
@@ -73,6 +75,7 @@ pub fn decide(references: &References, present: &Present, pinned: &impl Fn(&Pinn
         let recent = record.blob.is_none() && record.used_at >= references.unused_since;
         let wanted = recent
             || layers.contains(&record.layer)
+            || unpacked.contains(&record.key)
             || pinned(&Pinned::Key(record.key.clone()))
             || pinned(&Pinned::Layer(record.layer.clone()));
         if wanted {

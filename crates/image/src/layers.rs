@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::layout::ImageId;
 use crate::oci::{Descriptor, LAYER, LAYER_ANNOTATION};
 
 /// Text that can't name a layer.
@@ -77,6 +78,11 @@ impl LayerKey {
             bytes.extend_from_slice(part);
         }
         Self(Digest::of(&bytes).hex())
+    }
+
+    /// The key of the one layer that a pulled image is unpacked as; garbage collection keeps it as long as the image.
+    pub fn of_image(image: &ImageId) -> Self {
+        Self::of(["image", &image.0.hex()])
     }
 
     /// Checks a text from outside.

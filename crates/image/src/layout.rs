@@ -187,6 +187,57 @@ impl Layout {
         Ok(id)
     }
 
+    /// Puts an image from elsewhere into the index, under the name by which it was asked for. Its configuration and layers are there
+    /// already; its manifest stays as it is, byte by byte.
+    pub fn adopt_image(&self, pin: &Pin, name: &str, manifest: &[u8]) -> Result<ImageId, LayoutError> {
+        let digest = Digest::of(manifest);
+        let parsed: Manifest =
+            serde_json::from_slice(manifest).map_err(|source| LayoutError::Damaged { path: self.blob_path(&digest), source })?;
+        for blob in parsed.blobs() {
+            pin.hold(Pinned::Blob(blob));
+            if !self.has_blob(&blob) {
+                return Err(LayoutError::NoBlob(blob));
+            }
+        }
+        let mut writer = self.blob_writer()?;
+        writer.write_all(manifest).map_err(failed("writing", &self.blob_path(&digest)))?;
+        self.finish_blob(pin, writer)?;
+        sync_dir(&self.blobs())?;
+        let media_type = if parsed.media_type.is_empty() { MANIFEST.to_owned() } else { parsed.media_type };
+        let descriptor = Descriptor {
+            media_type,
+            digest,
+            size: manifest.len() as u64,
+            annotations: std::collections::BTreeMap::from([(REF_NAME.to_owned(), name.to_owned())]),
+            platform: Some(Platform::host()),
+        };
+        self.update_index(|index| {
+            index.manifests.retain(|entry| reference(entry) != Some(name));
+            index.manifests.push(descriptor);
+        })?;
+        Ok(ImageId(digest))
+    }
+
+    /// The image of this name, pinned with its blobs, if all of them are here.
+    pub fn find(&self, pin: &Pin, name: &str) -> Result<Option<ImageId>, LayoutError> {
+        let Some((_, id)) = self.images()?.into_iter().find(|(other, _)| other == name) else { return Ok(None) };
+        pin.hold(Pinned::Blob(id.0));
+        let Ok(manifest) = self.manifest(&id) else { return Ok(None) };
+        for blob in manifest.blobs() {
+            pin.hold(Pinned::Blob(blob));
+            if !self.has_blob(&blob) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(id))
+    }
+
+    /// Bytes that may still be written to the disk that it lies on.
+    pub fn free_bytes(&self) -> Result<u64, LayoutError> {
+        let disk = nix::sys::statvfs::statvfs(&self.root).map_err(|error| failed("asking about", &self.root)(error.into()))?;
+        Ok(disk.blocks_available() * disk.fragment_size())
+    }
+
     /// Reads an image.
     pub fn image(&self, id: &ImageId) -> Result<Image, LayoutError> {
         let manifest: Manifest = self.read_json(&id.0)?;

@@ -1,6 +1,6 @@
 //! The documents of the OCI image specification, as far as we write and read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct Descriptor {
     /// How many bytes.
     pub size: u64,
     /// Whatever else is said of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// For manifests in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,14 +67,15 @@ impl Platform {
 pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,
-    /// [`MANIFEST`].
+    /// [`MANIFEST`]; others may leave it out, or write Docker's.
+    #[serde(default)]
     pub media_type: String,
     /// The configuration's blob.
     pub config: Descriptor,
     /// The layers' blobs, bottom first.
     pub layers: Vec<Descriptor>,
     /// Whatever else is said of the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -136,12 +137,12 @@ pub struct Config {
     /// `linux`.
     pub os: String,
     /// How it is run.
-    #[serde(rename = "config")]
+    #[serde(rename = "config", default, deserialize_with = "or_default")]
     pub execution: Execution,
     /// The layers' contents.
     pub rootfs: RootFs,
     /// A sentence per layer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 
@@ -150,26 +151,62 @@ pub struct Config {
 #[serde(rename_all = "PascalCase")]
 pub struct Execution {
     /// User, by name or number; empty for root.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// `NAME=value`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub env: Vec<String>,
     /// The program, unless the caller names another.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
     /// Its arguments.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
     /// Where it starts.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
     /// What is said of the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Directories whose contents are to outlive a container.
+    #[serde(default, with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
+    /// Where it listens, as in `5432/tcp`.
+    #[serde(default, with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed_ports: BTreeSet<String>,
     /// How it is asked to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+}
+
+/// The specification writes sets as objects whose values say nothing.
+mod set {
+    use std::collections::BTreeSet;
+
+    use serde::ser::SerializeMap as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(set: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(set.len()))?;
+        for name in set {
+            map.serialize_entry(name, &serde_json::Map::new())?;
+        }
+        map.end()
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+        let map: Option<serde_json::Map<String, serde_json::Value>> = Option::deserialize(deserializer)?;
+        Ok(map.unwrap_or_default().into_iter().map(|(name, _nothing)| name).collect())
+    }
+}
+
+/// Docker writes `null` for what is empty.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The layers' contents, bottom first.
@@ -186,6 +223,7 @@ pub struct RootFs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// What made the layer.
+    #[serde(default)]
     pub created_by: String,
 }
 

@@ -8,7 +8,9 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, PackedLayer, Usage, VolumeName};
+use crate::spec::{
+    Applied, CacheName, ContainerId, ContainerSpec, Exit, Finding, LayerId, LayerRoom, PackedLayer, Usage, VolumeName,
+};
 
 /// The largest packet; an environment of 1 MB fits.
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
@@ -34,6 +36,11 @@ pub enum Request {
     PushOut(ContainerId),
     /// Unpack the archive in the descriptor as a layer, below a directory.
     Unpack(LayerId, String),
+    /// Apply the archive in the descriptor, a layer of a foreign image, to a layer that is being written; it begins anew where the
+    /// flag is set.
+    Apply(LayerId, bool, LayerRoom),
+    /// Read a small file of a whole layer.
+    ReadFile(LayerId, String),
     /// Make a written layer whole, keeping what lies below these directories; all where there are none.
     Seal(LayerId, Vec<String>),
     /// Pack a layer into the descriptor.
@@ -89,6 +96,10 @@ pub enum Reply {
     Listeners(Vec<SocketAddr>),
     /// What is used.
     Usage(Usage),
+    /// An applied archive.
+    Applied(Applied),
+    /// A file.
+    File(Vec<u8>),
     /// A packed layer.
     Packed(PackedLayer),
     /// Yes or no.

@@ -3,6 +3,7 @@
 //! [`Launcher::start`] forks the process that keeps root. The platform talks to it in the messages of [`channel`], which name
 //! containers and layers, never paths. Knows nothing of apps, images or HTTP.
 
+mod apply;
 mod cgroup;
 pub mod channel;
 mod create;
@@ -19,6 +20,6 @@ mod volume;
 
 pub use launcher::{Launcher, LauncherConfig, LauncherEnd};
 pub use spec::{
-    CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, Limits, Link, Mount, NameError,
-    PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
+    Applied, CacheName, ContainerId, ContainerSpec, Exit, Finding, HostEntry, LayerId, LayerRef, LayerRoom, Limits, Link, Mount,
+    NameError, PackedLayer, Profile, StackId, Upper, Usage, VolumeName,
 };

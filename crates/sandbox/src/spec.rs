@@ -367,6 +367,26 @@ pub struct PackedLayer {
     pub size: u64,
 }
 
+/// What an archive of a foreign image may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRoom {
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Files, directories and links, whiteouts included.
+    pub entries: u64,
+}
+
+/// What an archive of a foreign image has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Applied {
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Files, directories and links, whiteouts and directories that were not named included.
+    pub entries: u64,
+    /// Devices and pipes, which were left out.
+    pub skipped: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

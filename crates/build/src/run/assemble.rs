@@ -10,13 +10,12 @@ use crate::plan::APP_DIR;
 pub(super) async fn write(build: &Build<'_>, parts: &[Part], env: &[(String, String)]) -> Result<ImageId, BuildError> {
     let Platform { architecture, os } = Platform::host();
     let execution = Execution {
-        user: String::new(),
         env: env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-        entrypoint: Vec::new(),
         cmd: build.request.plan.start.command.args.clone(),
         working_dir: APP_DIR.to_owned(),
         labels: build.request.labels.clone(),
         stop_signal: Some("SIGTERM".to_owned()),
+        ..Execution::default()
     };
     let config = Config {
         created: None,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::PackedLayer;
+use crate::{Applied, LayerRoom, PackedLayer};
 
 /// What lies where; absolute paths.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -27,6 +27,36 @@ pub(super) fn unpack(prefix: &str, archive: File) -> io::Result<Files> {
         }
     }
     Ok(files)
+}
+
+/// A layer of a foreign image, applied to what lies below; of what there is to hide, files alone.
+pub(super) fn apply(files: &mut Files, room: LayerRoom, archive: File) -> io::Result<Applied> {
+    let mut applied = Applied::default();
+    let mut own = Files::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(io::Error::other(format!("{}: an absolute path, or one with `..`", path.display())));
+        }
+        let path = PathBuf::from("/").join(path);
+        applied.entries += 1;
+        let hidden = path.file_name().and_then(|name| name.to_str()?.strip_prefix(".wh."));
+        if let Some(hidden) = hidden {
+            let gone = path.with_file_name(hidden);
+            files.retain(|path, _| !PathBuf::from(path).starts_with(&gone));
+        } else if entry.header().entry_type().is_file() {
+            let mut contents = Vec::new();
+            entry.read_to_end(&mut contents)?;
+            applied.bytes += contents.len() as u64;
+            own.insert(path.to_string_lossy().into_owned(), contents);
+        }
+        if applied.bytes > room.bytes || applied.entries > room.entries {
+            return Err(io::Error::other("the image is larger than it may be"));
+        }
+    }
+    files.extend(own);
+    Ok(applied)
 }
 
 /// A true blob, small as it may be.

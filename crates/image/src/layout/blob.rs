@@ -73,6 +73,16 @@ impl Layout {
         Ok((digest, size))
     }
 
+    /// Ends a blob that was announced with a digest: nothing is kept of one that has another.
+    pub fn finish_announced(&self, pin: &Pin, blob: BlobWriter, expected: &Digest) -> Result<u64, LayoutError> {
+        let (file, found, size) = blob.file.finish();
+        if found != *expected {
+            return Err(LayoutError::Mismatch { expected: *expected, found });
+        }
+        self.keep_blob(pin, file, found)?;
+        Ok(size)
+    }
+
     /// Ends a blob whose bytes another process of ours wrote and hashed.
     pub fn adopt_blob(&self, pin: &Pin, file: NamedTempFile, packed: &Packed) -> Result<(), LayoutError> {
         self.keep_blob(pin, file, packed.digest)
@@ -112,7 +122,7 @@ impl Layout {
         Ok(Descriptor { media_type: media_type.to_owned(), digest, size, annotations: BTreeMap::new(), platform: None })
     }
 
-    pub(super) fn read_json<T: DeserializeOwned>(&self, digest: &Digest) -> Result<T, LayoutError> {
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, digest: &Digest) -> Result<T, LayoutError> {
         let path = self.blob_path(digest);
         if !path.exists() {
             return Err(LayoutError::NoBlob(*digest));

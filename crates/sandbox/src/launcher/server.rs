@@ -261,6 +261,8 @@ impl Server {
             Request::Has(layer) => return self.answer(number, Reply::Has(places.layer(layer.as_str()).is_dir()), &[]),
             Request::Layers => return self.answer(number, work::layers(&places), &[]),
             Request::Unpack(layer, prefix) => Work::Unpack { layer, prefix, archive: fds.next() },
+            Request::Apply(layer, first, room) => Work::Apply { layer, first, room, archive: fds.next() },
+            Request::ReadFile(layer, path) => Work::ReadFile { layer, path },
             Request::Seal(layer, keep) => Work::Seal { layer, keep },
             Request::Pack(layer) => Work::Pack { layer, to: fds.next() },
             Request::Remove(layer) => Work::Remove { layer },

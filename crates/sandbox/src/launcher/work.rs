@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::apply::{apply, small_file, within};
 use crate::cgroup::{Cgroups, Group};
 use crate::channel::{Refusal, Reply};
 use crate::network::Network;
 use crate::pack;
 use crate::rootfs::{Places, quit};
-use crate::spec::{CacheName, LayerId, VolumeName};
+use crate::spec::{Applied, CacheName, LayerId, LayerRoom, VolumeName};
 use crate::volume;
 
 /// A piece of work.
@@ -20,6 +21,16 @@ pub(super) enum Work {
         layer: LayerId,
         prefix: String,
         archive: Option<OwnedFd>,
+    },
+    Apply {
+        layer: LayerId,
+        first: bool,
+        room: LayerRoom,
+        archive: Option<OwnedFd>,
+    },
+    ReadFile {
+        layer: LayerId,
+        path: String,
     },
     Seal {
         layer: LayerId,
@@ -73,6 +84,17 @@ fn perform(places: &Places, work: Work) -> io::Result<Reply> {
             let archive = archive.ok_or_else(|| io::Error::other("the archive did not come along"))?;
             unpack(places, layer.as_str(), &prefix, File::from(archive))?;
             Ok(Reply::Done)
+        }
+        Work::Apply { layer, first, room, archive } => {
+            let archive = archive.ok_or_else(|| io::Error::other("the archive did not come along"))?;
+            apply_layer(places, layer.as_str(), first, room, File::from(archive)).map(Reply::Applied)
+        }
+        Work::ReadFile { layer, path } => {
+            let root = places.layer(layer.as_str()).join("fs");
+            within(&root, || small_file(&path)).map(Reply::File).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => io::Error::new(error.kind(), format!("{path} in layer {layer}")),
+                kind => io::Error::new(kind, format!("read {path} in layer {layer}: {error}")),
+            })
         }
         Work::Seal { layer, keep } => {
             seal(places, layer.as_str(), &keep)?;
@@ -149,22 +171,37 @@ fn unpack(places: &Places, layer: &str, prefix: &str, archive: File) -> io::Resu
     DirBuilder::new().recursive(true).mode(0o755).create(&root)?;
     let layers = File::open(places.data.join("layers"))?;
     let inside = plain(prefix)?;
-    let outside =
-        nix::fcntl::open("/", nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-    nix::unistd::chroot(&root)?;
-    std::env::set_current_dir("/")?;
-    let target = Path::new("/").join(&inside);
-    DirBuilder::new().recursive(true).mode(0o755).create(&target)?;
-    let mut archive = tar::Archive::new(io::BufReader::with_capacity(256 * 1024, archive));
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_mtime(true);
-    archive.set_unpack_xattrs(false);
-    archive.set_overwrite(false);
-    let unpacked = archive.unpack(&target);
-    nix::unistd::fchdir(&outside)?;
-    nix::unistd::chroot(".")?;
-    unpacked?;
+    within(&root, || {
+        let target = Path::new("/").join(&inside);
+        DirBuilder::new().recursive(true).mode(0o755).create(&target)?;
+        let mut archive = tar::Archive::new(io::BufReader::with_capacity(256 * 1024, archive));
+        archive.set_preserve_permissions(true);
+        archive.set_preserve_mtime(true);
+        archive.set_unpack_xattrs(false);
+        archive.set_overwrite(false);
+        archive.unpack(&target)
+    })?;
     finish(&partial, &places.layer(layer), &layers)
+}
+
+/// Applies a layer of a foreign image to what was applied before; what fails leaves nothing.
+fn apply_layer(places: &Places, layer: &str, first: bool, room: LayerRoom, archive: File) -> io::Result<Applied> {
+    let partial = places.partial(layer);
+    let root = partial.join("fs");
+    if first {
+        remove(&partial)?;
+        DirBuilder::new().recursive(true).mode(0o755).create(&root)?;
+    }
+    if !root.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("layer {layer}, which was begun")));
+    }
+    let applied = within(&root, || apply(io::BufReader::with_capacity(256 * 1024, archive), room));
+    applied.map_err(|error| {
+        let _nothing_left = remove(&partial);
+        // What the archive wants and the image does not have is no missing layer.
+        let kind = if error.kind() == io::ErrorKind::NotFound { io::ErrorKind::InvalidData } else { error.kind() };
+        io::Error::new(kind, format!("unpack the image: {error}"))
+    })
 }
 
 /// A path as names below the root.
