@@ -61,3 +61,6 @@ if ! id "$user" >/dev/null 2>&1; then
     echo "setup: making the system user $user"
     as_root useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
 fi
+
+# A server for tests of MongoDB, which Debian does not have.
+"$(dirname "$0")/ferretdb.sh" >/dev/null

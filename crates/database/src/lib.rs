@@ -7,6 +7,8 @@ mod certificate;
 pub mod door;
 mod error;
 mod job;
+pub mod mongodb;
+mod place;
 pub mod postgres;
 mod secret;
 pub mod servers;
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, Certifier};
 pub use error::DatabaseError;
+pub use place::Place;
 pub use secret::Secret;
 
 /// What a kind of database answers.
