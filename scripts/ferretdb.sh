@@ -4,7 +4,8 @@
 set -eu
 
 version=1.24.2
-target=/var/cache/adaptable/test/ferretdb-$version
+# The last number is that of what is changed below.
+target=/var/cache/adaptable/test/ferretdb-$version-1
 
 if [ -x "$target" ]; then
     echo "$target"
@@ -37,6 +38,13 @@ cp -R "$(go list -m -f '{{.Dir}}' github.com/FerretDB/FerretDB)" "$work/source"
 chmod -R u+w "$work/source"
 # The program refuses to start without this file, which is not part of the module.
 echo "v$version" >"$work/source/build/version/version.txt"
+# MongoDB ends a SCRAM conversation with its last word when the driver asks for that (skipEmptyExchange, MongoDB 4.4), and the Rust
+# driver insists on it; FerretDB 1.x waits for one more message. See the driver authentication specification, "Conversation".
+patched=$work/source/internal/handler/msg_saslcontinue.go
+sed -i -e 's|"done", valid, // for compat.*|"done", conv.Valid(),|' \
+    -e 's|^\tresponse, err := conv.Step(string(payload.B))|&\n\tif err == nil \&\& conv.Valid() {\n\t\tconninfo.Get(connCtx).SetBypassBackendAuth()\n\t}|' "$patched"
+[ "$(grep -c 'conv.Valid(),$\|^	if err == nil && conv.Valid() {$' "$patched")" -eq 2 ] ||
+    { echo "ferretdb: its source is not as expected" >&2; exit 1; }
 go mod edit -replace=github.com/FerretDB/FerretDB="$work/source"
 CGO_ENABLED=0 GOFLAGS=-mod=mod go build -p 2 -trimpath -ldflags '-s -w' -o "$work/ferretdb" github.com/FerretDB/FerretDB/cmd/ferretdb
 as_root mkdir -p "${target%/*}"

@@ -3,12 +3,14 @@
 //! Tests want to fail loudly and at the spot, so what goes wrong here panics. When a platform ends, the machine is looked over: a
 //! process, mount, control group, firewall table or network device that it left behind fails the test.
 
+mod ferret;
 mod http;
 mod metrics;
 mod platform;
 mod visitors;
 mod world;
 
+pub use ferret::Ferret;
 pub use http::{Answer, Connection, exchange};
 pub use metrics::Metrics;
 pub use platform::{Options, Output, Platform, wait_until};

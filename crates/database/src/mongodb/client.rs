@@ -100,9 +100,10 @@ pub(crate) fn failed(error: &::mongodb::error::Error) -> DatabaseError {
         ErrorKind::Command(command) => {
             DatabaseError::Failed(format!("MongoDB: {} ({})", one_line(&command.message), command.code_name))
         }
-        ErrorKind::Authentication { .. } => {
-            DatabaseError::Failed("MongoDB: the server does not accept the user name and the password".to_owned())
-        }
+        ErrorKind::Authentication { message, .. } => DatabaseError::Failed(format!(
+            "MongoDB: the server does not accept the user name and the password: {}",
+            one_line(message)
+        )),
         ErrorKind::ServerSelection { message, .. } => DatabaseError::Server(format!("MongoDB: {}", one_line(message))),
         ErrorKind::Io(error) => DatabaseError::Server(format!("MongoDB: {}", one_line(&Arc::clone(error).to_string()))),
         // What these show in full is documents.

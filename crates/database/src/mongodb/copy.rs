@@ -137,7 +137,9 @@ async fn indexes(admin: &Session, database: &str, collection: &str) -> Result<Ve
         .filter(|index| !index.get_str("name").is_ok_and(|name| name == "_id_") && !index.contains_key("clustered"));
     Ok(ours
         .map(|mut index| {
+            // What names the database, and the format, which the server that restores it chooses.
             index.remove("ns");
+            index.remove("v");
             index
         })
         .collect())

@@ -121,6 +121,8 @@ impl MongoUrl {
     /// The address for the user of a database, who is known in that database; `ca` is where its container has the authority.
     pub(crate) fn of(&self, name: &DatabaseName, password: &Secret, ca: Option<&str>) -> Secret {
         let mut text = self.text(name.as_str(), password, name.as_str(), name.as_str());
+        // Its user is made for this one alone: no driver needs to find out, or falls back to a weaker one.
+        text.push_str("&authMechanism=SCRAM-SHA-256");
         if let Some(ca) = ca {
             let _written = write!(text, "&tlsCAFile={}", url_encoded(ca));
         }
@@ -165,7 +167,7 @@ mod tests {
         );
         assert_eq!(
             url.of(&name(), &Secret::new("a:b/c"), Some("/etc/adaptable/mongodb-ca.pem")).reveal(),
-            "mongodb://app_shop:a%3Ab%2Fc@db1:27017,192.0.2.7:1/app_shop?authSource=app_shop&replicaSet=rs0&tls=true&tlsCAFile=%2Fetc%2Fadaptable%2Fmongodb-ca.pem"
+            "mongodb://app_shop:a%3Ab%2Fc@db1:27017,192.0.2.7:1/app_shop?authSource=app_shop&replicaSet=rs0&tls=true&authMechanism=SCRAM-SHA-256&tlsCAFile=%2Fetc%2Fadaptable%2Fmongodb-ca.pem"
         );
         assert!(!format!("{url:?}").contains("s@cret"));
     }

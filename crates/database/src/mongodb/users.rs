@@ -105,8 +105,8 @@ pub(crate) async fn usage(admin: &Session, name: &DatabaseName) -> Result<Usage>
         doc! { "$count": "connections" },
     ];
     let found = admin.run("admin", doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} }).await;
-    // FerretDB has no such stage, and knows of no connections.
-    let lacks = [code::NOT_IMPLEMENTED, code::COMMAND_NOT_FOUND, UNRECOGNIZED_STAGE];
+    // FerretDB aggregates collections alone, and knows of no connections.
+    let lacks = [code::NOT_IMPLEMENTED, code::COMMAND_NOT_FOUND, UNRECOGNIZED_STAGE, FAILED_TO_PARSE];
     if let Some(answer) = fine_if(found, &lacks)? {
         let first =
             answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).ok().and_then(|batch| batch.first());
@@ -118,6 +118,8 @@ pub(crate) async fn usage(admin: &Session, name: &DatabaseName) -> Result<Usage>
 
 /// There is no such stage of an aggregation.
 const UNRECOGNIZED_STAGE: i32 = 40324;
+/// A command's form is not understood.
+const FAILED_TO_PARSE: i32 = 9;
 
 fn count(value: &Bson) -> u64 {
     match value {

@@ -13,7 +13,7 @@ fn records() -> Vec<Record> {
         Record::Head(doc! { "database": "app_a" }),
         Record::Collection(rawdoc! { "name": "empty" }),
         Record::Collection(rawdoc! { "name": "full" }),
-        Record::Document(rawdoc! { "_id": ObjectId::new(), "text": "ü".repeat(1000), "n": 1.5 }),
+        Record::Document(rawdoc! { "_id": ObjectId::from_bytes([7; 12]), "text": "ü".repeat(50), "n": 1.5 }),
         Record::Document(rawdoc! {}),
         Record::End(Found { tables: 2, rows: 2 }),
     ]
