@@ -8,6 +8,7 @@ pub mod door;
 mod error;
 mod job;
 pub mod mongodb;
+pub mod mssql;
 mod place;
 pub mod postgres;
 mod secret;

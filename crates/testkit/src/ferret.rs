@@ -14,6 +14,9 @@ const NETWORKS: u32 = 32_768;
 /// The administrator's name and password; the password has characters that must be encoded in an address.
 const ADMIN: (&str, &str) = ("root", "p@ss:w/rd");
 
+/// Servers that this process has started.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// A running FerretDB; it ends, with its network, when this is dropped.
 #[derive(Debug)]
 pub struct Ferret {
@@ -25,6 +28,7 @@ pub struct Ferret {
 
 impl Ferret {
     /// Starts one, with authentication; needs root. `None`, with a line that says so, where it has not been built: without Go.
+    #[expect(clippy::print_stdout, reason = "whoever reads the tests' output must see that some were left out")]
     pub fn start() -> Option<Self> {
         let program = PathBuf::from(std::env::var_os("ADAPTABLE_TEST_FERRETDB").unwrap_or_else(|| PROGRAM.into()));
         if !program.is_file() {
@@ -32,7 +36,6 @@ impl Ferret {
             println!("left out: {} is not there; scripts/ferretdb.sh builds it, where there is Go", program.display());
             return None;
         }
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("{:x}-{count:x}", std::process::id());
         let first = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + (std::process::id() * 8 + count) % NETWORKS * 4;
@@ -57,7 +60,7 @@ impl Ferret {
         let begun = Instant::now();
         let address = SocketAddr::from((self.address, PORT));
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "FerretDB does not come up");
+            assert!(begun.elapsed() < Duration::from_mins(1), "FerretDB does not come up");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
