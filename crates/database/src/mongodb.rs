@@ -36,7 +36,7 @@ const USUAL: Usual = Usual {
 /// Where a container has the authority that signed an existing server's certificate.
 const CA_INSIDE: &str = "/etc/adaptable/mongodb-ca.pem";
 /// How often it is looked at whether a database that is in use holds more than it may.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// Bytes in a MB of the settings.
 const MEGABYTE: u64 = 1024 * 1024;
 

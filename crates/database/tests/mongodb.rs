@@ -1,6 +1,8 @@
 //! Databases on real servers that speak MongoDB's protocol: FerretDB, and MongoDB itself where `ADAPTABLE_TEST_MONGODB_URL` names one
 //! (`mongodb://ADMIN:PASSWORD@HOST/`, a replica set or not). Needs root, for FerretDB's network.
 
+#![expect(clippy::print_stdout, reason = "whoever reads the tests' output must see that some were left out")]
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 

@@ -154,20 +154,17 @@ async fn documents(
 ) -> Result<u64> {
     let collection = admin.client().database(database).collection::<RawDocumentBuf>(name);
     let mut count = 0;
-    match session {
-        Some(session) => {
-            let mut cursor = collection.find(doc! {}).session(&mut *session).await.map_err(|error| failed(&error))?;
-            while let Some(document) = cursor.next(&mut *session).await {
-                records.send(Record::Document(document.map_err(|error| failed(&error))?)).await.map_err(full)?;
-                count += 1;
-            }
+    if let Some(session) = session {
+        let mut cursor = collection.find(doc! {}).session(&mut *session).await.map_err(|error| failed(&error))?;
+        while let Some(document) = cursor.next(&mut *session).await {
+            records.send(Record::Document(document.map_err(|error| failed(&error))?)).await.map_err(full)?;
+            count += 1;
         }
-        None => {
-            let mut cursor = collection.find(doc! {}).await.map_err(|error| failed(&error))?;
-            while let Some(document) = cursor.try_next().await.map_err(|error| failed(&error))? {
-                records.send(Record::Document(document)).await.map_err(full)?;
-                count += 1;
-            }
+    } else {
+        let mut cursor = collection.find(doc! {}).await.map_err(|error| failed(&error))?;
+        while let Some(document) = cursor.try_next().await.map_err(|error| failed(&error))? {
+            records.send(Record::Document(document)).await.map_err(full)?;
+            count += 1;
         }
     }
     Ok(count)

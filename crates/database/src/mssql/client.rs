@@ -51,7 +51,8 @@ impl Session {
             .map_err(|_late| unreached(format!("no answer within {} s", PATIENCE.as_secs())))?
             .map_err(|error| unreached(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| unreached(error.to_string()))?;
-        Client::connect(config, stream.compat_write()).await.map(Self).map_err(|error| failed(&error))
+        // A handshake's future is large.
+        Box::pin(Client::connect(config, stream.compat_write())).await.map(Self).map_err(|error| failed(&error))
     }
 
     /// Does a batch of statements, and gives the rows of the last result.

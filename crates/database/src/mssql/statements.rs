@@ -135,8 +135,9 @@ pub(crate) fn moves(database: &str, files: &[(String, String)], data: &str, log:
 
 /// Restores a saved database as another one, which must not be there.
 pub(crate) fn restore(database: &str, file: &str, moves: &[Move]) -> String {
-    let moves: String = moves.iter().map(|one| format!(", MOVE {} TO {}", string(&one.logical), string(&one.to))).collect();
-    format!("RESTORE DATABASE {} FROM DISK = {} WITH CHECKSUM, RECOVERY{moves}", identifier(database), string(file))
+    let mut options = vec!["CHECKSUM".to_owned(), "RECOVERY".to_owned()];
+    options.extend(moves.iter().map(|one| format!("MOVE {} TO {}", string(&one.logical), string(&one.to))));
+    format!("RESTORE DATABASE {} FROM DISK = {} WITH {}", identifier(database), string(file), options.join(", "))
 }
 
 /// Reads every page of a database.

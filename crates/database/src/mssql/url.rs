@@ -32,9 +32,8 @@ impl MssqlUrl {
     /// What is wrong with it, without repeating any of it that may be a password.
     pub fn parse(text: &str) -> Result<Self> {
         let refused = |why: String| DatabaseError::Refused(format!("mssql: the address can't be used: {why}"));
-        let rest = match text.split_once("://") {
-            Some(("sqlserver" | "mssql", rest)) => rest,
-            _ => return Err(refused("it must begin with sqlserver://".to_owned())),
+        let Some(("sqlserver" | "mssql", rest)) = text.split_once("://") else {
+            return Err(refused("it must begin with sqlserver://".to_owned()));
         };
         if rest.contains(';') {
             return Err(refused(
