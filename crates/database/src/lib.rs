@@ -6,6 +6,7 @@
 mod certificate;
 pub mod door;
 mod error;
+mod ground;
 mod job;
 pub mod mongodb;
 pub mod mssql;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, Certifier};
 pub use error::DatabaseError;
+pub use ground::Ground;
 pub use place::Place;
 pub use secret::Secret;
 

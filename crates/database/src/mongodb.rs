@@ -3,6 +3,7 @@
 mod client;
 mod copy;
 mod dump;
+mod own;
 mod url;
 mod users;
 
@@ -18,9 +19,11 @@ use model::DatabaseType;
 use model::database::{DatabaseName, DatabaseSettings};
 use rand::Rng;
 
+use crate::ground::Ground;
 use crate::place::{Place, Usual, resolve};
 use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
 use client::Session;
+use own::Own;
 pub use url::MongoUrl;
 
 /// Where the MongoDB server is, as the operator said.
@@ -67,7 +70,9 @@ pub struct Mongo {
 
 #[derive(Debug)]
 struct Inner {
-    settings: MongoSettings,
+    home: Home,
+    /// That users need not be kept apart.
+    unseparated: bool,
     /// The certificate of the authority of an existing server, as the operator's file had it at the start.
     ca: Option<Vec<u8>>,
     /// How much each may hold, in bytes, as it was last said.
@@ -75,33 +80,82 @@ struct Inner {
     watches: Mutex<HashMap<DatabaseName, Weak<Watch>>>,
 }
 
+/// Where the server is.
+#[derive(Debug)]
+enum Home {
+    /// It is an existing one.
+    Existing(MongoUrl),
+    /// The platform runs it.
+    Own(Own),
+    /// There is none, and why.
+    Nowhere(DatabaseError),
+}
+
 impl Mongo {
-    /// Databases on the server that the settings say.
+    /// Databases on the server that the settings say; without `ground`, none can be run here.
     ///
     /// # Errors
     /// [`DatabaseError::Refused`] where the authority's certificate that the address names can't be read.
-    pub fn new(settings: MongoSettings) -> Result<Self> {
-        let ca = match &settings.server {
-            Some(Place::Existing(MongoUrl { ca: Some(path), .. })) => Some(std::fs::read(path).map_err(|error| {
-                DatabaseError::Refused(format!("mongodb: the authority's certificate {} can't be read: {error}", path.display()))
-            })?),
-            _ => None,
+    pub fn new(settings: MongoSettings, ground: Option<Ground>) -> Result<Self> {
+        let mut ca = None;
+        let server = settings.server.or_else(|| USUAL.program().map(Place::Program));
+        let home = match (server, ground) {
+            (Some(Place::Existing(url)), _) => {
+                if let Some(path) = &url.ca {
+                    let read = std::fs::read(path);
+                    ca = Some(read.map_err(|error| {
+                        DatabaseError::Refused(format!(
+                            "mongodb: the authority's certificate {} can't be read: {error}",
+                            path.display()
+                        ))
+                    })?);
+                }
+                Home::Existing(url)
+            }
+            (Some(Place::Program(program)), Some(ground)) => Home::Own(Own::new(ground, program)),
+            (Some(Place::Image(image)), Some(_)) => Home::Nowhere(DatabaseError::Unavailable {
+                what: format!("MongoDB can't be run from an image yet ({image})"),
+                help: "name an existing server in the settings, or install one and set mongodb = \"program\"".to_owned(),
+            }),
+            _ => Home::Nowhere(DatabaseError::Unavailable {
+                what: "there is no MongoDB server".to_owned(),
+                help:
+                    "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or install one (mongod)"
+                        .to_owned(),
+            }),
         };
-        let inner = Inner { settings, ca, limits: Mutex::default(), watches: Mutex::default() };
+        let inner = Inner { home, unseparated: settings.unseparated, ca, limits: Mutex::default(), watches: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
 
 impl Inner {
-    fn url(&self) -> Result<&MongoUrl> {
-        match &self.settings.server {
-            Some(Place::Existing(url)) => Ok(url),
-            _ => Err(unavailable()),
+    /// A session of the administrator's; a server of the platform's own runs as long as it lives.
+    async fn admin(&self) -> Result<Session> {
+        match &self.home {
+            Home::Existing(url) => Session::open(&url.admin()).await,
+            Home::Own(own) => {
+                let lease = own.awake().await?;
+                Ok(Session::open(&own.here(lease.address()).admin()).await?.with(Some(lease)))
+            }
+            Home::Nowhere(error) => Err(error.clone()),
         }
     }
 
-    async fn admin(&self) -> Result<Session> {
-        Session::open(&self.url()?.admin()).await
+    /// A session of a database's user.
+    async fn user(&self, database: &Database) -> Result<Session> {
+        let (name, password) = (&database.name, &database.password);
+        match &self.home {
+            Home::Existing(url) => {
+                let ca = url.ca.as_ref().map(|path| path.to_string_lossy());
+                Session::open(&url.of(name, password, ca.as_deref())).await
+            }
+            Home::Own(own) => {
+                let lease = own.awake().await?;
+                Ok(Session::open(&own.here(lease.address()).of(name, password, None)).await?.with(Some(lease)))
+            }
+            Home::Nowhere(error) => Err(error.clone()),
+        }
     }
 
     fn limit(&self, name: &DatabaseName) -> Option<u64> {
@@ -118,7 +172,7 @@ impl Inner {
     async fn look(&self, admin: &Session, name: &DatabaseName) -> Result<()> {
         let Some(most) = self.limit(name) else { return Ok(()) };
         match users::limit(admin, name, most).await {
-            Err(_) if self.settings.unseparated && admin.is_ferret().await? => Ok(()),
+            Err(_) if self.unseparated && admin.is_ferret().await? => Ok(()),
             other => other.map(drop),
         }
     }
@@ -156,13 +210,6 @@ impl Drop for Watch {
     }
 }
 
-fn unavailable() -> DatabaseError {
-    DatabaseError::Unavailable {
-        what: "there is no MongoDB server".to_owned(),
-        help: "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\"".to_owned(),
-    }
-}
-
 #[async_trait]
 impl Kind for Mongo {
     fn kind(&self) -> DatabaseType {
@@ -170,10 +217,19 @@ impl Kind for Mongo {
     }
 
     async fn available(&self) -> Result<()> {
-        let url = self.inner.url()?;
-        resolve(&url.hosts).await?;
-        let admin = self.inner.admin().await?;
-        admin.run("admin", ::mongodb::bson::doc! { "usersInfo": 1 }).await.map(drop).map_err(|error| client::failed(&error))
+        match &self.inner.home {
+            Home::Existing(url) => {
+                resolve(&url.hosts).await?;
+                let admin = self.inner.admin().await?;
+                admin
+                    .run("admin", ::mongodb::bson::doc! { "usersInfo": 1 })
+                    .await
+                    .map(drop)
+                    .map_err(|error| client::failed(&error))
+            }
+            Home::Own(own) => own.available(),
+            Home::Nowhere(error) => Err(error.clone()),
+        }
     }
 
     async fn prepare(&self) -> Result<Kept> {
@@ -184,16 +240,15 @@ impl Kind for Mongo {
     /// limit for a user.
     async fn create(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
         let admin = self.inner.admin().await?;
-        let roles = !(self.inner.settings.unseparated && admin.is_ferret().await?);
-        // What a server that can't keep users apart is not even asked for is refused here, before there is a user.
-        if !self.inner.settings.unseparated && admin.is_ferret().await? {
+        let ferret = admin.is_ferret().await?;
+        if ferret && !self.inner.unseparated {
+            // It can't, and is refused before there is a user.
             return users::separated(&admin).await;
         }
-        users::ensure(&admin, &database.name, &database.password, roles).await?;
-        if !self.inner.settings.unseparated {
-            let user =
-                Session::open(&self.inner.url()?.of(&database.name, &database.password, self.ca_here()?.as_deref())).await?;
-            if let Err(error) = users::separated(&user).await {
+        users::ensure(&admin, &database.name, &database.password, !ferret).await?;
+        if !self.inner.unseparated {
+            let tried = async { users::separated(&self.inner.user(database).await?).await };
+            if let Err(error) = tried.await {
                 users::remove(&admin, &database.name).await?;
                 return Err(error);
             }
@@ -202,23 +257,37 @@ impl Kind for Mongo {
     }
 
     fn credentials(&self, database: &Database) -> Access {
-        let files =
-            self.inner.ca.iter().map(|ca| Mount::File { at: CA_INSIDE.to_owned(), contents: ca.clone(), owner: None }).collect();
-        let mut access = Access { variables: Vec::new(), host: String::new(), port: url::PORT, files };
-        if let Ok(url) = self.inner.url() {
-            let ca = self.inner.ca.as_ref().map(|_| CA_INSIDE);
-            access.variables.push(("DATABASE_URL".to_owned(), url.of(&database.name, &database.password, ca)));
-            if let Some(first) = url.hosts.first() {
-                access.host.clone_from(&first.host);
-                access.port = first.port;
+        let (name, password) = (&database.name, &database.password);
+        let (url, at, files) = match &self.inner.home {
+            Home::Existing(url) => {
+                let file = |ca: &Vec<u8>| Mount::File { at: CA_INSIDE.to_owned(), contents: ca.clone(), owner: None };
+                let ca = self.inner.ca.as_ref();
+                (Some(url.of(name, password, ca.map(|_| CA_INSIDE))), url.hosts.first().cloned(), ca.map(file))
             }
+            Home::Own(own) => (Some(own.there(name, password)), Some(own.at()), Some(own.authority())),
+            Home::Nowhere(_) => (None, None, None),
+        };
+        Access {
+            variables: url.map(|url| ("DATABASE_URL".to_owned(), url)).into_iter().collect(),
+            host: at.as_ref().map(|at| at.host.clone()).unwrap_or_default(),
+            port: at.map_or(url::PORT, |at| at.port),
+            files: files.into_iter().collect(),
         }
-        access
     }
 
     async fn awake(&self, database: &Database) -> Result<Awake> {
-        let (links, address) = resolve(&self.inner.url()?.hosts).await?;
-        Ok(Awake { links, address, guard: Box::new(self.inner.watch(&database.name)) })
+        let (links, address, lease) = match &self.inner.home {
+            Home::Existing(url) => {
+                let (links, address) = resolve(&url.hosts).await?;
+                (links, address, None)
+            }
+            Home::Own(own) => {
+                let lease = own.awake().await?;
+                (own.links(lease.address()), lease.address(), Some(lease))
+            }
+            Home::Nowhere(error) => return Err(error.clone()),
+        };
+        Ok(Awake { links, address, guard: Box::new((self.inner.watch(&database.name), lease)) })
     }
 
     async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
@@ -230,7 +299,13 @@ impl Kind for Mongo {
     }
 
     async fn backup(&self, database: &Database, to: File) -> Result<()> {
-        copy::export(&self.inner.admin().await?, database.name.as_str(), to).await
+        let admin = self.inner.admin().await?;
+        if matches!(self.inner.home, Home::Own(_)) {
+            // Five minutes is for how long it remembers a moment otherwise, and a large dump takes longer. Older servers can't be told.
+            let command = ::mongodb::bson::doc! { "setParameter": 1, "minSnapshotHistoryWindowInSeconds": 3600 };
+            let _older = admin.run("admin", command).await;
+        }
+        copy::export(&admin, database.name.as_str(), to).await
     }
 
     async fn verify(&self, database: &Database, dump: File) -> Result<Found> {
@@ -271,13 +346,6 @@ impl Kind for Mongo {
 
     async fn usage(&self, database: &Database) -> Result<Usage> {
         users::usage(&self.inner.admin().await?, &database.name).await
-    }
-}
-
-impl Mongo {
-    /// The authority's file for the platform's own connections.
-    fn ca_here(&self) -> Result<Option<String>> {
-        Ok(self.inner.url()?.ca.as_ref().map(|path| path.to_string_lossy().into_owned()))
     }
 }
 

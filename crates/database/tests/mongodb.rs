@@ -49,7 +49,7 @@ impl Server {
 
     fn with(&self, unseparated: bool) -> Mongo {
         let server = Some(MongoServer::parse(&self.url).expect("an address"));
-        Mongo::new(MongoSettings { server, unseparated }).expect("a server")
+        Mongo::new(MongoSettings { server, unseparated }, None).expect("a server")
     }
 }
 
@@ -295,7 +295,7 @@ async fn who_holds_too_much_may_only_look_and_remove() {
     let own = app(&kind, &of).await;
     let entries = own.collection::<Document>("entries");
     for _ in 0..40 {
-        let noise: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> = (0..1_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         entries.insert_one(doc! { "noise": Binary { subtype: BinarySubtype::Generic, bytes: noise } }).await.expect("an entry");
     }
     kind.apply(&of, &settings(0)).await.expect("a limit");

@@ -8,6 +8,7 @@ use ::mongodb::bson::{Document, doc};
 use ::mongodb::error::ErrorKind;
 use ::mongodb::options::ClientOptions;
 
+use crate::servers::Lease;
 use crate::{DatabaseError, Result, Secret};
 
 /// How long a server may take to be found and to accept a connection.
@@ -35,7 +36,11 @@ pub(crate) mod code {
 
 /// A client that does one piece of work. Nobody asks the server whether it is well when there is none.
 #[derive(Debug)]
-pub(crate) struct Session(Option<Client>);
+pub(crate) struct Session {
+    client: Option<Client>,
+    /// Keeps a server of the platform's own running meanwhile.
+    lease: Option<Lease>,
+}
 
 impl Session {
     /// Prepares a client; it connects with the first command.
@@ -44,12 +49,19 @@ impl Session {
         options.app_name = Some("adaptable".to_owned());
         options.server_selection_timeout = Some(options.server_selection_timeout.map_or(PATIENCE, |own| own.min(PATIENCE)));
         options.connect_timeout = Some(options.connect_timeout.map_or(PATIENCE, |own| own.min(PATIENCE)));
-        Client::with_options(options).map(|client| Self(Some(client))).map_err(|error| failed(&error))
+        Client::with_options(options).map(|client| Self { client: Some(client), lease: None }).map_err(|error| failed(&error))
+    }
+
+    /// Keeps a server running as long as this is there.
+    pub(crate) fn with(self, lease: Option<Lease>) -> Self {
+        let mut this = self;
+        this.lease = lease;
+        this
     }
 
     /// The client.
     pub(crate) fn client(&self) -> &Client {
-        self.0.as_ref().expect("it is there until it is closed")
+        self.client.as_ref().expect("it is there until it is closed")
     }
 
     /// Does a command in a database.
@@ -67,8 +79,12 @@ impl Session {
 impl Drop for Session {
     /// Its connections are closed, and its monitors end.
     fn drop(&mut self) {
-        if let (Some(client), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { client.shutdown().immediate(true).await });
+        if let (Some(client), Ok(runtime)) = (self.client.take(), tokio::runtime::Handle::try_current()) {
+            let lease = self.lease.take();
+            runtime.spawn(async move {
+                client.shutdown().immediate(true).await;
+                drop(lease);
+            });
         }
     }
 }

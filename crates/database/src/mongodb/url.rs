@@ -106,6 +106,20 @@ impl MongoUrl {
         Ok(())
     }
 
+    /// The address of a server that the platform runs itself.
+    pub(crate) fn own(host: HostPort, user: &str, password: Secret, options: &[(&str, &str)]) -> Self {
+        let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self {
+            hosts: vec![host],
+            user: user.to_owned(),
+            password,
+            auth_source: "admin".to_owned(),
+            mechanism: None,
+            options,
+            ca: None,
+        }
+    }
+
     /// The address for the administrator.
     pub(crate) fn admin(&self) -> Secret {
         let mut text = self.text(&self.user, &self.password, "", &self.auth_source);
