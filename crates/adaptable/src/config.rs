@@ -1,5 +1,7 @@
 //! The settings of `serve`: a flag wins over an `ADAPTABLE_…` variable, that over `DATA/config.toml`, and that over the default.
 
+mod databases;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use edge::Plain;
 
 use crate::cli::{self, ServeArgs};
 use crate::explain::Failure;
+pub(crate) use databases::Databases;
 
 /// Where a platform keeps its data unless told otherwise.
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
@@ -66,6 +69,8 @@ pub(crate) struct ServeConfig {
     pub access_log: AccessLog,
     /// Where PostgreSQL is reached from outside, for databases whose settings allow it.
     pub postgres: Option<SocketAddr>,
+    /// Where databases are that are not PostgreSQL's.
+    pub databases: Databases,
 }
 
 /// What the access log holds.
@@ -125,8 +130,9 @@ pub(crate) fn resolve_after(
         .map(|(key, default)| (*key, Value { text: (*default).to_owned(), origin: "the default".to_owned(), told: false }))
         .collect();
     let file = data_dir.join("config.toml");
+    let mut servers = databases::Values::new();
     match std::fs::read_to_string(&file) {
-        Ok(text) => read_file(&file, &text, &mut values, &mut problems),
+        Ok(text) => read_file(&file, &text, &mut values, &mut servers, &mut problems),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => problems.push(format!("can't read {}: {error}", file.display())),
     }
@@ -147,7 +153,8 @@ pub(crate) fn resolve_after(
         // A successor has another working directory.
         directory.text = absolute(Path::new(&directory.text)).display().to_string();
     }
-    check(&values, data_dir, problems)
+    let databases = databases::check(&servers, std::fs::metadata(&file).ok().as_ref(), &mut problems);
+    check(&values, data_dir, databases, problems)
 }
 
 /// The flag of a key.
@@ -186,7 +193,13 @@ pub(crate) fn given(args: &ServeArgs) -> Vec<String> {
 }
 
 /// Reads `config.toml`, key by key, so that every problem is named with its line.
-fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>, problems: &mut Vec<String>) {
+fn read_file(
+    path: &Path,
+    text: &str,
+    values: &mut BTreeMap<&'static str, Value>,
+    servers: &mut databases::Values,
+    problems: &mut Vec<String>,
+) {
     let line = |offset: usize| 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
     let place = |offset: usize| format!("{} line {}", path.display(), line(offset));
     let table = match toml::de::DeTable::parse(text) {
@@ -200,20 +213,25 @@ fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>
     for (key, value) in &table {
         let origin = place(key.span().start);
         let name = key.get_ref().replace('_', "-");
-        let Some((known, _)) = KEYS.iter().find(|(known, _)| *known == name) else {
-            let names: Vec<_> = KEYS.iter().map(|(known, _)| *known).collect();
+        let Some(known) = KEYS.iter().map(|(known, _)| *known).chain(databases::KEYS).find(|known| *known == name) else {
+            let names: Vec<_> = KEYS.iter().map(|(known, _)| *known).chain(databases::KEYS).collect();
             problems.push(format!("{origin}: there is no key {:?}; there are {}", key.get_ref(), names.join(", ")));
             continue;
         };
         let text = match value.get_ref() {
             toml::de::DeValue::String(text) => text.to_string(),
             toml::de::DeValue::Integer(number) => number.to_string(),
+            toml::de::DeValue::Boolean(yes) if databases::KEYS.contains(&known) => yes.to_string(),
             other => {
                 problems.push(format!("{origin}: {known} must be a text, not a {}", other.type_str()));
                 continue;
             }
         };
-        values.insert(known, Value { text, origin, told: false });
+        if databases::KEYS.contains(&known) {
+            servers.insert(known, (text, origin));
+        } else {
+            values.insert(known, Value { text, origin, told: false });
+        }
     }
 }
 
@@ -222,6 +240,7 @@ fn read_file(path: &Path, text: &str, values: &mut BTreeMap<&'static str, Value>
 fn check(
     values: &BTreeMap<&'static str, Value>,
     data_dir: PathBuf,
+    databases: Databases,
     mut problems: Vec<String>,
 ) -> Result<ServeConfig, ConfigError> {
     let mut say = |key: &str, must: &str| {
@@ -314,6 +333,7 @@ fn check(
         told: values.iter().filter(|(_, value)| value.told).map(|(key, value)| ((*key).to_owned(), value.text.clone())).collect(),
         access_log,
         postgres,
+        databases,
     })
 }
 
@@ -408,6 +428,43 @@ mod tests {
             "line 6: access-log \"yes\" must be off, on, or queries",
         ] {
             assert!(all.contains(part), "{part:?} in {all}");
+        }
+    }
+
+    #[test]
+    fn servers_of_databases_are_told_by_the_file_alone_and_their_passwords_by_nobody() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().expect("a directory");
+        let file = data.path().join("config.toml");
+        let written = |text: &str, mode: u32| {
+            std::fs::write(&file, text).expect("write the file");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("its mode");
+            resolve(&ServeArgs::default(), data.path().to_owned(), &nothing)
+        };
+        let good = "mongodb = 'mongodb://root:topsecret@192.0.2.1/'\nmssql = 'program'\nmssql-accept-eula = true\n";
+        let config = written(good, 0o600).expect("all is well");
+        assert!(
+            config.databases.mongodb.server.is_some()
+                && config.databases.mssql.accept_eula
+                && !config.databases.mongodb.unseparated
+        );
+        assert!(config.told.is_empty() && !format!("{config:?}").contains("topsecret"));
+        for (bad, mode, why) in [
+            (good, 0o644, "config.toml line 1: the file holds a password"),
+            (
+                "mongodb = 'mongodb://root:topsecret@localhost/'\n",
+                0o600,
+                "line 1: mongodb: the address can't be used: instances can't reach",
+            ),
+            ("\nmssql = 'topsecret'\n", 0o600, "line 2: mssql: must be"),
+            ("mssql-accept-eula = 'perhaps'\n", 0o600, "line 1: mssql-accept-eula must be true or false"),
+            ("mssql-backups = 'here'\n", 0o600, "line 1: mssql-backups: must be two absolute paths"),
+        ] {
+            let ConfigError(problems) = written(bad, mode).expect_err(bad);
+            assert!(
+                problems.len() == 1 && problems[0].contains(why) && !problems[0].contains("topsecret"),
+                "{bad}: {problems:?}"
+            );
         }
     }
 

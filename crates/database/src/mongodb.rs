@@ -54,7 +54,7 @@ impl MongoServer {
 }
 
 /// What the operator has set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MongoSettings {
     /// Where the server is; looked for where there is none: a program on this machine.
     pub server: Option<MongoServer>,
@@ -75,8 +75,6 @@ struct Inner {
     unseparated: bool,
     /// The certificate of the authority of an existing server, as the operator's file had it at the start.
     ca: Option<Vec<u8>>,
-    /// How much each may hold, in bytes, as it was last said.
-    limits: Mutex<HashMap<DatabaseName, u64>>,
     watches: Mutex<HashMap<DatabaseName, Weak<Watch>>>,
 }
 
@@ -124,7 +122,7 @@ impl Mongo {
                         .to_owned(),
             }),
         };
-        let inner = Inner { home, unseparated: settings.unseparated, ca, limits: Mutex::default(), watches: Mutex::default() };
+        let inner = Inner { home, unseparated: settings.unseparated, ca, watches: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -158,19 +156,14 @@ impl Inner {
         }
     }
 
-    fn limit(&self, name: &DatabaseName) -> Option<u64> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
-    }
-
     /// Remembers how much a database may hold, and sees to it. A server that knows no roles can't be told.
     async fn apply(&self, admin: &Session, name: &DatabaseName, settings: &DatabaseSettings) -> Result<()> {
-        let most = settings.storage.saturating_mul(MEGABYTE);
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), most);
+        users::note(admin, name, settings.storage.saturating_mul(MEGABYTE)).await?;
         self.look(admin, name).await
     }
 
     async fn look(&self, admin: &Session, name: &DatabaseName) -> Result<()> {
-        let Some(most) = self.limit(name) else { return Ok(()) };
+        let Some(most) = users::noted(admin, name).await? else { return Ok(()) };
         match users::limit(admin, name, most).await {
             Err(_) if self.unseparated && admin.is_ferret().await? => Ok(()),
             other => other.map(drop),
@@ -339,7 +332,7 @@ impl Kind for Mongo {
 
     async fn drop(&self, database: &Database) -> Result<()> {
         let admin = self.inner.admin().await?;
-        self.inner.limits.lock().unwrap_or_else(PoisonError::into_inner).remove(&database.name);
+        users::forget(&admin, &database.name).await?;
         clear_scratch(&admin, &database.name).await?;
         users::remove(&admin, &database.name).await
     }

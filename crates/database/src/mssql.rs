@@ -45,7 +45,7 @@ impl MssqlServer {
 }
 
 /// What the operator has set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MssqlSettings {
     /// Where the server is; looked for where there is none: a program on this machine.
     pub server: Option<MssqlServer>,

@@ -6,12 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use database::{Certificate, Certifier, DatabaseError};
+use database::{Certificate, Certifier, DatabaseError, Secret};
 use edge::{Authority, HostName};
 use store::Sealer;
 
 /// What the key is sealed for.
 const PLACE: &str = "authority.key";
+/// The same for what the passwords of servers' administrators are made from.
+const SERVERS_PLACE: &str = "servers.secret";
 
 /// Loads the authority, or makes it at the first start.
 pub(super) fn load(data_dir: &Path, domain: &HostName, sealer: &Sealer) -> anyhow::Result<Authority> {
@@ -36,6 +38,23 @@ pub(super) fn load(data_dir: &Path, domain: &HostName, sealer: &Sealer) -> anyho
                 missing.display()
             )
         }
+    }
+}
+
+/// What the passwords of administrators of shared database servers are made from: made at the first start, kept sealed.
+pub(super) fn servers_secret(data_dir: &Path, sealer: &Sealer) -> anyhow::Result<Secret> {
+    let path = data_dir.join("tls/servers-secret.sealed");
+    match fs::read(&path) {
+        Ok(sealed) => {
+            let plain = sealer.open("the secret of database servers", SERVERS_PLACE, &sealed)?;
+            Ok(Secret::new(std::str::from_utf8(&plain).context("read the secret of database servers")?))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = Secret::generate();
+            write(&path, &sealer.seal(SERVERS_PLACE, secret.reveal().as_bytes())?, 0o600)?;
+            Ok(secret)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 

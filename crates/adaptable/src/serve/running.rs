@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Control, Parts, Sharing, Urls};
-use database::Kind;
+use database::mongodb::Mongo;
+use database::mssql::Mssql;
 use database::postgres::Postgres;
 use database::servers::{Servers, Timing};
+use database::{Certifier, Kind, Secret};
 use edge::{Authority, Edge, HostName};
 use engine::Engine;
 use engine::local::{Kept, LocalEngine};
@@ -140,6 +142,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     // Without its key an existing database can't be read: a new key would only hide that.
     let sealer = Sealer::load(&data.join("secret.key"), !database.exists())?;
     let authority = authority::load(data, &domain, &sealer)?;
+    let servers_secret = authority::servers_secret(data, &sealer)?;
     let store = Store::open(&database, sealer)?;
     let (engine, launcher_gone) = LocalEngine::start(launcher)?;
     // Its first answer says that it is prepared; what it fails at is a failed start, not a platform that ends later.
@@ -171,7 +174,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         publish(data, &desk)?;
     }
     let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
-    let databases = databases(&servers, &domain, &authority)?;
+    let databases = databases(config, &servers, &domain, &authority, servers_secret)?;
     let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
@@ -227,9 +230,18 @@ fn bind_door(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The kinds of databases that apps may have.
-fn databases(servers: &Servers, domain: &HostName, authority: &Authority) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
-    let certifier = Arc::new(authority::ForServers::of(authority)?);
-    let postgres = Arc::new(Postgres::new(servers.clone(), certifier, POSTGRESQL.into(), domain.to_string()));
+fn databases(
+    config: &ServeConfig,
+    servers: &Servers,
+    domain: &HostName,
+    authority: &Authority,
+    secret: Secret,
+) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
+    let certifier: Arc<dyn Certifier> = Arc::new(authority::ForServers::of(authority)?);
+    let domain = domain.to_string();
+    let ground = database::Ground { servers: servers.clone(), certifier: Arc::clone(&certifier), domain: domain.clone(), secret };
+    let settings = config.databases.clone();
+    let postgres = Arc::new(Postgres::new(servers.clone(), certifier, POSTGRESQL.into(), domain));
     let ahead = Arc::clone(&postgres);
     tokio::spawn(async move {
         tokio::time::sleep(AHEAD).await;
@@ -240,7 +252,7 @@ fn databases(servers: &Servers, domain: &HostName, authority: &Authority) -> any
             tracing::warn!(%error, "prepare what databases are made from");
         }
     });
-    Ok(vec![postgres])
+    Ok(vec![postgres, Arc::new(Mongo::new(settings.mongodb, Some(ground))?), Arc::new(Mssql::new(settings.mssql)?)])
 }
 
 /// The engine of the servers that apps use. Where a platform that runs still talks to its launcher, none is started yet.

@@ -158,6 +158,35 @@ pub(crate) async fn limit(admin: &Session, name: &DatabaseName, most: u64) -> Re
     Ok(!over)
 }
 
+/// Where the platform keeps what it must know of databases after it was started anew: a collection of a database of its own.
+const NOTES: (&str, &str) = ("adaptable", "databases");
+
+/// Notes how many bytes a database may hold.
+pub(crate) async fn note(admin: &Session, name: &DatabaseName, most: u64) -> Result<()> {
+    let update = doc! {
+        "q": { "_id": name.as_str() },
+        "u": { "$set": { "bytes": i64::try_from(most).unwrap_or(i64::MAX) } },
+        "upsert": true,
+    };
+    let command = doc! { "update": NOTES.1, "updates": [update] };
+    admin.run(NOTES.0, command).await.map(drop).map_err(|error| failed(&error))
+}
+
+/// How many bytes a database may hold, where that has been noted.
+pub(crate) async fn noted(admin: &Session, name: &DatabaseName) -> Result<Option<u64>> {
+    let command = doc! { "find": NOTES.1, "filter": { "_id": name.as_str() }, "limit": 1 };
+    let answer = admin.run(NOTES.0, command).await.map_err(|error| failed(&error))?;
+    let first =
+        answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).ok().and_then(|batch| batch.first());
+    Ok(first.and_then(Bson::as_document).and_then(|note| note.get("bytes")).map(count))
+}
+
+/// Forgets a database.
+pub(crate) async fn forget(admin: &Session, name: &DatabaseName) -> Result<()> {
+    let command = doc! { "delete": NOTES.1, "deletes": [{ "q": { "_id": name.as_str() }, "limit": 1 }] };
+    admin.run(NOTES.0, command).await.map(drop).map_err(|error| failed(&error))
+}
+
 /// The role that a user has in its own database, and nowhere else.
 fn owner(name: &DatabaseName) -> Document {
     doc! { "role": "dbOwner", "db": name.as_str() }
