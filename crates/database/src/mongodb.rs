@@ -235,8 +235,7 @@ impl Kind for Mongo {
         let admin = self.inner.admin().await?;
         let ferret = admin.is_ferret().await?;
         if ferret && !self.inner.unseparated {
-            // It can't, and is refused before there is a user.
-            return users::separated(&admin).await;
+            return Err(users::unseparated());
         }
         users::ensure(&admin, &database.name, &database.password, !ferret).await?;
         if !self.inner.unseparated {

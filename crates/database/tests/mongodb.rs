@@ -245,6 +245,7 @@ async fn a_server_that_does_not_keep_users_apart_is_refused_unless_the_operator_
     let of = database("apart");
     let error = server.with(false).create(&of, &settings(100)).await.expect_err("it does not");
     assert!(matches!(error, DatabaseError::Unavailable { .. }) && error.help().contains("mongodb-unseparated"), "{error}");
+    server.with(false).available().await.expect_err("nor is it there for apps");
     assert!(!answers(&app(&server.kind(), &of).await).await, "no user is left");
 }
 

@@ -53,11 +53,13 @@ pub struct Options {
     pub idle_timeout: String,
     /// More variables of the platform's process.
     pub environment: Vec<(String, String)>,
+    /// What stands in its `config.toml`, which only root may read; there is none where this is empty.
+    pub config: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { idle_timeout: "15m".to_owned(), environment: Vec::new() }
+        Self { idle_timeout: "15m".to_owned(), environment: Vec::new(), config: String::new() }
     }
 }
 
@@ -142,6 +144,14 @@ impl Platform {
             https: anywhere,
             _permit: permit,
         };
+        if !platform.options.config.is_empty() {
+            use std::os::unix::fs::OpenOptionsExt;
+            fs::create_dir(&platform.data).expect("our own directory");
+            let file = platform.data.join("config.toml");
+            let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+            let written = open.and_then(|mut file| io::Write::write_all(&mut file, platform.options.config.as_bytes()));
+            written.expect("its settings");
+        }
         platform.restart();
         platform
     }

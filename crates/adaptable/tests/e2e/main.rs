@@ -14,6 +14,7 @@ mod grpc;
 mod handover;
 mod images;
 mod isolation;
+mod mongodb;
 mod push;
 mod scaling;
 mod split;

@@ -63,14 +63,20 @@ pub(crate) async fn remove(admin: &Session, name: &DatabaseName) -> Result<()> {
 pub(crate) async fn separated(user: &Session) -> Result<()> {
     let tried = user.run(PROBE, doc! { "find": "probe", "limit": 1 }).await;
     match tried {
-        Ok(_) => Err(DatabaseError::Unavailable {
-            what: "the MongoDB server does not keep users apart: the user of one app's database can read every other".to_owned(),
-            help: "start it with authorization (mongod --auth); FerretDB 1.x can't. If all its apps are yours and may see each other's \
-                   data, set mongodb-unseparated = true"
-                .to_owned(),
-        }),
+        Ok(_) => Err(unseparated()),
         Err(error) if code::UNAUTHORIZED == code(&error).unwrap_or_default() => Ok(()),
         Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Why a server that does not keep users apart is none for apps.
+pub(crate) fn unseparated() -> DatabaseError {
+    DatabaseError::Unavailable {
+        what: "the MongoDB server does not keep users apart: the user of one app's database can read every other".to_owned(),
+        help:
+            "start it with authorization (mongod --auth); FerretDB 1.x can't. If all its apps are yours and may see each other's \
+               data, set mongodb-unseparated = true"
+                .to_owned(),
     }
 }
 
