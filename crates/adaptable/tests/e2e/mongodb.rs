@@ -49,8 +49,8 @@ fn an_app_is_told_why_there_is_no_server_for_it() {
     let options = Options { config: format!("mongodb = '{}'\n", ferret.url()), ..Options::default() };
     let platform = Platform::start(program(), options);
     let source = platform.source("links", &[("app.py", "app = None\n"), ("requirements.txt", "flask\ngunicorn\n")]);
-    for (kind, why) in [("mongodb", "does not keep users apart"), ("mssql", "there is no SQL Server")] {
-        let told = platform.try_deploy(&source, &["--app", "links", "--database", kind]);
+    for (app, kind, why) in [("links", "mongodb", "does not keep users apart"), ("sales", "mssql", "there is no SQL Server")] {
+        let told = platform.try_deploy(&source, &["--app", app, "--database", kind]);
         assert_ne!(told.code, 0);
         assert!(format!("{}{}", told.stdout, told.stderr).contains(why), "{kind}: {}{}", told.stdout, told.stderr);
     }
