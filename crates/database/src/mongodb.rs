@@ -214,11 +214,10 @@ impl Kind for Mongo {
             Home::Existing(url) => {
                 resolve(&url.hosts).await?;
                 let admin = self.inner.admin().await?;
-                admin
-                    .run("admin", ::mongodb::bson::doc! { "usersInfo": 1 })
-                    .await
-                    .map(drop)
-                    .map_err(|error| client::failed(&error))
+                let users = ::mongodb::bson::doc! { "usersInfo": 1 };
+                admin.run("admin", users).await.map_err(|error| client::failed(&error))?;
+                // Others are found out by the first user that there is.
+                if !self.inner.unseparated && admin.is_ferret().await? { Err(users::unseparated()) } else { Ok(()) }
             }
             Home::Own(own) => own.available(),
             Home::Nowhere(error) => Err(error.clone()),
