@@ -105,6 +105,7 @@ impl Control {
         if let Some(entry) = entry
             && let Some(row) = self.database_row(entry).await?
             && row.kind != after
+            && row.state != DatabaseState::Making
         {
             let refused = match after {
                 DatabaseType::None => format!("{} has a {} database, and keeps it", entry.name, row.kind.as_str()),
@@ -150,7 +151,7 @@ impl Control {
 
     /// Makes the database that the settings ask for, where it is not there yet, and brings its limits to theirs.
     pub(crate) async fn ensure_database(&self, entry: &Arc<Entry>, settings: &Settings, progress: &Progress) -> Result<()> {
-        let row = self.database_row(entry).await?;
+        let row = self.current_row(entry, settings.database_type).await?;
         let wanted = row.as_ref().map_or(settings.database_type, |row| row.kind);
         if wanted == DatabaseType::None {
             return Ok(());
@@ -181,6 +182,22 @@ impl Control {
         }
         entry.specs.set_database(Some(Beside::new(kind, database)));
         progress.end(if made { StepState::Done } else { StepState::Cached }).await.map_err(from_store)
+    }
+
+    /// An app's database, or what was begun of the kind that is asked for; what was begun of another one is given up.
+    async fn current_row(&self, entry: &Entry, wanted: DatabaseType) -> Result<Option<DatabaseRow<Database>>> {
+        let Some(row) = self.database_row(entry).await? else { return Ok(None) };
+        if row.state != DatabaseState::Making || row.kind == wanted {
+            return Ok(Some(row));
+        }
+        if let Ok(kind) = self.kind(row.kind)
+            && let Err(error) = Kind::drop(&*kind, &row.kept).await
+        {
+            tracing::warn!(app = %entry.name, %error, "remove what was begun of a database");
+        }
+        let id = entry.id;
+        self.write(move |tx| tx.delete_database(id)).await?;
+        Ok(None)
     }
 
     /// Writes down what is about to be made, so that a platform that is killed meanwhile finds it.

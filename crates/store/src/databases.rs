@@ -75,6 +75,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets a database that did not come to be, or is gone.
+    pub fn delete_database(&self, app: AppId) -> Result<(), StoreError> {
+        self.db.execute("delete from database where app = ?", [app.0])?;
+        Ok(())
+    }
+
     /// Writes how far it has come, and what is kept of it.
     pub fn update_database(&self, app: AppId, state: DatabaseState, kept: &impl Serialize) -> Result<(), StoreError> {
         let sealed = self.sealer.seal_json(&place(app), kept)?;
