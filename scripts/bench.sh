@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures target/release/adaptable. BENCH_JSON=1 prints a document, BENCH_DOCKER=1 starts a Docker engine where none answers,
-# BENCH_ONLY=platform or =proxy measures one half.
+# BENCH_ONLY=platform, =databases or =proxy measures one part.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -42,6 +42,16 @@ impl Samples {
         Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
     }
 
+    /// Each less its neighbour of the other series.
+    pub(crate) fn differences(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours - theirs).collect())
+    }
+
+    /// How many are longer than this, in seconds.
+    pub(crate) fn above(&self, limit: f64) -> usize {
+        self.0.iter().filter(|seconds| **seconds > limit).count()
+    }
+
     /// So many of a hundred are at most this, in seconds; the nearest rank.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();

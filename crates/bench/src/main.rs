@@ -3,6 +3,7 @@
 mod app;
 mod bare;
 mod crowd;
+mod databases;
 mod docker;
 mod figures;
 mod idle;
@@ -43,6 +44,8 @@ const SETTLE: Duration = Duration::from_millis(150);
 enum Part {
     /// A platform: cold starts, pushes, warm requests, idling.
     Platform,
+    /// Databases beside apps.
+    Databases,
     /// The edge beside other proxies.
     Proxy,
 }
@@ -102,6 +105,9 @@ struct Args {
     /// How many of them are frozen.
     #[arg(long, env = "BENCH_FROZEN", default_value_t = 100)]
     frozen: usize,
+    /// Apps that have a database.
+    #[arg(long, env = "BENCH_DATABASES", default_value_t = 100)]
+    databases: usize,
     /// Start a Docker engine of one's own, where one is installed but none answers.
     #[arg(long, env = "BENCH_DOCKER", num_args = 0..=1, default_missing_value = "true", default_value_t = false,
           value_parser = clap::builder::FalseyValueParser::new())]
@@ -120,13 +126,18 @@ fn main() -> Result<()> {
     let program = args.program.canonicalize().with_context(|| format!("find the program {}", args.program.display()))?;
     let began = Instant::now();
     let mut report = Report::new(&program);
-    if args.only != Some(Part::Proxy) {
+    let wants = |part| args.only.is_none_or(|only| only == part);
+    if wants(Part::Platform) {
         let options = Options { idle_timeout: "24h".to_owned(), ..Options::default() };
         say("starting a platform, deploying the app");
         let platform = Platform::start(program.to_str().context("the program's path is not text")?, options);
         measure(&args, &platform, &mut report)?;
     }
-    if args.only != Some(Part::Platform) {
+    if wants(Part::Databases) {
+        let program = program.to_str().context("the program's path is not text")?;
+        report.databases(&databases::measure(program, args.databases, args.rounds, args.requests, say)?);
+    }
+    if wants(Part::Proxy) {
         report.proxy(&proxy::measure(&args.proxy, say)?);
     }
     report.took(began.elapsed());

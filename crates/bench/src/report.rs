@@ -1,5 +1,6 @@
 //! The table: what was measured, beside what, against which goal; and the same as a document.
 
+mod databases;
 mod serverless;
 
 use std::io::{self, Write};

@@ -44,7 +44,12 @@ pub(crate) struct Kept<S> {
 impl<S: Read + Write> Kept<S> {
     /// Takes a connection over.
     pub(crate) fn new(stream: S, host: &str) -> Self {
-        Self { stream: BufReader::new(stream), request: format!("GET / HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n") }
+        Self::of(stream, host, "/")
+    }
+
+    /// The same for another page.
+    pub(crate) fn of(stream: S, host: &str, path: &str) -> Self {
+        Self { stream: BufReader::new(stream), request: format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n") }
     }
 
     /// One request; the answer is how long it took in seconds.

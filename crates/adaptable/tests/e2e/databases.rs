@@ -10,7 +10,7 @@ use testkit::{Options, Output, Platform, Visitors, Way, wait_until};
 use crate::{platform, settings, sleepy, tell};
 
 /// An example of the repository.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
 }
 
@@ -22,12 +22,12 @@ fn sign(platform: &Platform, app: &str, text: &str) -> bool {
 }
 
 /// What a query answers, by the app's own variables and through the platform.
-fn psql(platform: &Platform, app: &str, query: &str) -> Output {
+pub(crate) fn psql(platform: &Platform, app: &str, query: &str) -> Output {
     prompt(platform, app, &["-XAtqc", query])
 }
 
 /// The same, with arguments for psql.
-fn prompt(platform: &Platform, app: &str, arguments: &[&str]) -> Output {
+pub(crate) fn prompt(platform: &Platform, app: &str, arguments: &[&str]) -> Output {
     let data = platform.data().to_str().expect("a plain path");
     let command = [&["--data-dir", data, "db", app, "psql", "--"], arguments].concat();
     Output::from(&mut platform.bare_command(&command))

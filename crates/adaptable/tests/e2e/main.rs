@@ -3,6 +3,7 @@
 
 mod beside;
 mod broken;
+mod clients;
 mod commands;
 mod crash;
 mod databases;
