@@ -1,5 +1,6 @@
 //! Names, settings, states and pure decisions: no I/O, no clock, no async.
 
+pub mod backup;
 pub mod database;
 pub mod deployment;
 pub mod environment;
