@@ -64,3 +64,5 @@ fi
 
 # A server for tests of MongoDB, which Debian does not have.
 "$(dirname "$0")/ferretdb.sh" >/dev/null
+# To test backups: a server for S3.
+"$(dirname "$0")/s3-server.sh"

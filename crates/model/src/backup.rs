@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::DatabaseType;
 use crate::names::{AppName, clip};
 
 /// Milliseconds of a day.
@@ -144,6 +145,56 @@ impl BackupState {
     /// The state of that word.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Made, Self::Verified, Self::Damaged].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What a restored dump was found to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Contents {
+    /// Tables or collections.
+    pub tables: u64,
+    /// Rows or documents in them.
+    pub rows: u64,
+}
+
+/// A backup: what lies beside its dump, and in the store. Times are milliseconds since 1970, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Its id.
+    #[serde(rename = "backup")]
+    pub id: BackupId,
+    /// Its app.
+    pub app: AppName,
+    /// The kind of database whose dump it is.
+    pub database: DatabaseType,
+    /// Why it was made.
+    pub kind: BackupKind,
+    /// How far it is.
+    pub state: BackupState,
+    /// When it was begun.
+    pub made_at: i64,
+    /// The dump's size in bytes.
+    pub bytes: u64,
+    /// The dump's SHA-256, as hexadecimal digits.
+    pub sha256: String,
+    /// What was found in it when it was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Contents>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<i64>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// When its app was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<i64>,
+}
+
+impl Backup {
+    /// What the rule asks of it.
+    pub fn held(&self) -> Held {
+        Held { id: self.id.clone(), kind: self.kind, state: self.state, made_at: self.made_at, gone_at: self.gone_at }
     }
 }
 
