@@ -4,6 +4,7 @@ mod flags;
 mod values;
 
 use clap::{Parser, Subcommand};
+use model::backup::BackupId;
 use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
 
 pub(crate) use flags::{DeployArgs, ReachArgs, ServeArgs};
@@ -168,6 +169,9 @@ pub(crate) enum Command {
         /// Do it without asking
         #[arg(long)]
         yes: bool,
+        /// Make no last backup of its database
+        #[arg(long)]
+        without_backup: bool,
     },
     /// Create, list and revoke access tokens
     #[command(after_help = "Example: adaptable token create laptop")]
@@ -260,6 +264,22 @@ pub(crate) enum DbAction {
         /// Arguments for sqlcmd
         #[arg(last = true, value_name = "ARGUMENT")]
         arguments: Vec<String>,
+    },
+    /// Make a backup now, and verify it by a restore into a scratch database
+    Backup,
+    /// List its backups
+    Backups,
+    /// Verify a backup once more
+    Verify {
+        /// Its id (see backups)
+        #[arg(value_name = "BACKUP", value_parser = BackupId::parse)]
+        backup: BackupId,
+    },
+    /// Put a backup in the place of what it holds, which is kept as another backup
+    Restore {
+        /// Its id (see backups)
+        #[arg(value_name = "BACKUP", value_parser = BackupId::parse)]
+        backup: BackupId,
     },
     /// Give its user another password, and the app new instances that know it
     Rotate,

@@ -123,7 +123,7 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         }
         Command::Pause { app } => pause::pause(context, &app).await,
         Command::Resume { app } => pause::resume(context, &app).await,
-        Command::Delete { app, yes } => delete::run(context, &app, yes).await,
+        Command::Delete { app, yes, without_backup } => delete::run(context, &app, yes, without_backup).await,
         Command::Token { action } => token::run(context, action).await,
         Command::Login { address, fingerprint } => login::run(context, &address, fingerprint.as_deref()).await,
         Command::Doctor(args) => doctor::run(context, &args).await,

@@ -17,7 +17,7 @@ pub(crate) use databases::Databases;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 16] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("plain-http", "redirect"),
@@ -31,7 +31,13 @@ const KEYS: [(&str, &str); 13] = [
     ("user", "adaptable"),
     ("access-log", "off"),
     ("postgres", ""),
+    ("backup-dir", ""),
+    ("backup-s3", ""),
+    ("backup-s3-key", ""),
 ];
+
+/// Those that are paths.
+const PATHS: [&str; 3] = ["stack-dir", "backup-dir", "backup-s3-key"];
 
 /// The variables of the environment, as far as they matter here.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -71,6 +77,12 @@ pub(crate) struct ServeConfig {
     pub postgres: Option<SocketAddr>,
     /// Where databases are that are not PostgreSQL's.
     pub databases: Databases,
+    /// Where backups of databases lie, absolute.
+    pub backup_dir: PathBuf,
+    /// The bucket that they are copied to, where there is one.
+    pub backup_s3: Option<String>,
+    /// The file with the key to it, absolute.
+    pub backup_s3_key: PathBuf,
 }
 
 /// What the access log holds.
@@ -149,9 +161,11 @@ pub(crate) fn resolve_after(
             values.insert(key, Value { text, origin: format!("--{key}"), told: true });
         }
     }
-    if let Some(directory) = values.get_mut("stack-dir").filter(|directory| !directory.text.is_empty()) {
-        // A successor has another working directory.
-        directory.text = absolute(Path::new(&directory.text)).display().to_string();
+    for key in PATHS {
+        if let Some(path) = values.get_mut(key).filter(|path| !path.text.is_empty()) {
+            // A successor has another working directory.
+            path.text = absolute(Path::new(&path.text)).display().to_string();
+        }
     }
     let databases = databases::check(&servers, std::fs::metadata(&file).ok().as_ref(), &mut problems);
     check(&values, data_dir, databases, problems)
@@ -173,6 +187,9 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "user" => &args.user,
         "access-log" => &args.access_log,
         "postgres" => &args.postgres,
+        "backup-dir" => &args.backup_dir,
+        "backup-s3" => &args.backup_s3,
+        "backup-s3-key" => &args.backup_s3_key,
         _ => unreachable!("every key has a flag"),
     }
     .clone()
@@ -183,7 +200,7 @@ pub(crate) fn given(args: &ServeArgs) -> Vec<String> {
     let mut given = Vec::new();
     for (key, _) in KEYS {
         if let Some(mut text) = flag(args, key) {
-            if key == "stack-dir" {
+            if PATHS.contains(&key) {
                 text = absolute(Path::new(&text)).display().to_string();
             }
             given.push(format!("--{key}={text}"));
@@ -311,6 +328,14 @@ fn check(
         say("postgres", "must be an address and a port, as in 0.0.0.0:5432");
         None
     });
+    let bucket = Some(text("backup-s3")).filter(|address| !address.is_empty());
+    if let Some(Err(error)) = bucket.map(vault::Bucket::parse) {
+        say("backup-s3", &format!("can't be used: {error}"));
+    }
+    let below = |key: &str, name: &str| {
+        Some(text(key)).filter(|path| !path.is_empty()).map_or_else(|| data_dir.join(name), |path| absolute(Path::new(path)))
+    };
+    let (backup_dir, backup_s3_key) = (below("backup-dir", "backups"), below("backup-s3-key", "backup-s3.key"));
     if text("stack-dir").is_empty() {
         say("stack-dir", "must be a directory");
     }
@@ -334,6 +359,9 @@ fn check(
         access_log,
         postgres,
         databases,
+        backup_dir,
+        backup_s3: bucket.map(str::to_owned),
+        backup_s3_key,
     })
 }
 

@@ -5,6 +5,7 @@
 //! that takes over is given lock and ports by the one that runs.
 
 mod authority;
+mod backups;
 mod directory;
 pub(crate) mod handover;
 mod privileges;
@@ -38,6 +39,8 @@ struct Ground {
     launcher: LauncherEnd,
     /// The launcher of the servers that apps use; where another platform had it, with what runs there.
     servers: (LauncherEnd, Option<Vec<Kept>>),
+    /// Where backups of databases lie.
+    backups: backups::Places,
     /// The access log, where one is kept.
     access_log: Option<AccessWriter>,
     /// What was in use at the platform that ran, and the way to it.
@@ -104,13 +107,15 @@ fn ground(config: &ServeConfig, user: &User) -> anyhow::Result<Ground> {
     let launcher = LauncherConfig::new(&config.data_dir, &config.stack_dir, user.uid.as_raw());
     let launcher = Launcher::start(launcher).context("start the launcher")?;
     let servers = (start_servers(config, user)?, None);
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited: None })
+    let backups = backups::prepare(config, user)?;
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, backups, access_log, inherited: None })
 }
 
 /// What the platform that runs hands over, and a launcher beside its own.
 fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> anyhow::Result<Ground> {
     predecessor.check_user(user)?;
     let (domain, edge, access_log) = edge(config)?;
+    let backups = backups::prepare(config, user)?;
     // All that takes long comes before: from the moment it is asked, the other one refuses changes.
     let (stacks, host) = stacks(&config.stack_dir)?;
     let Inheritance { sockets, lock, in_use, servers, socket } = predecessor.receive()?;
@@ -122,7 +127,7 @@ fn taken_over(config: &ServeConfig, user: &User, predecessor: Predecessor) -> an
         Some((launcher, running)) => (launcher, Some(running)),
         None => (start_servers(config, user)?, None),
     };
-    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited: Some((in_use, socket)) })
+    Ok(Ground { domain, lock, bound, stacks, host, launcher, servers, backups, access_log, inherited: Some((in_use, socket)) })
 }
 
 fn start_servers(config: &ServeConfig, user: &User) -> anyhow::Result<LauncherEnd> {

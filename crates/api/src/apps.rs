@@ -69,6 +69,9 @@ pub struct AppStatus {
     /// Its last hour; none where an older platform does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_hour: Option<LastHour>,
+    /// What people should know: a backup that is old or damaged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The last hour of an app, minute by minute: the oldest first, and the last one is the minute that runs. Since the platform's

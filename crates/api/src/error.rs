@@ -23,6 +23,8 @@ pub enum ErrorCode {
     DeploymentNotFound,
     /// The app has no such revision, or its image is gone.
     RevisionNotFound,
+    /// The app has no such backup.
+    BackupNotFound,
     /// There is no such token.
     TokenNotFound,
     /// The upload named in a deployment is not (or no longer) there.
@@ -45,6 +47,8 @@ pub enum ErrorCode {
     ReleaseFailed,
     /// The app's database could not be made or reached.
     DatabaseFailed,
+    /// A backup could not be made, is damaged, or can't be reached.
+    BackupFailed,
     /// The new revision did not come to accept connections.
     StartFailed,
     /// The deployment was cancelled.
@@ -79,6 +83,7 @@ impl ErrorCode {
             Self::AppNotFound => "app_not_found",
             Self::DeploymentNotFound => "deployment_not_found",
             Self::RevisionNotFound => "revision_not_found",
+            Self::BackupNotFound => "backup_not_found",
             Self::TokenNotFound => "token_not_found",
             Self::UploadNotFound => "upload_not_found",
             Self::NotFound => "not_found",
@@ -90,6 +95,7 @@ impl ErrorCode {
             Self::BuildFailed => "build_failed",
             Self::ReleaseFailed => "release_failed",
             Self::DatabaseFailed => "database_failed",
+            Self::BackupFailed => "backup_failed",
             Self::StartFailed => "start_failed",
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
@@ -119,6 +125,7 @@ impl ErrorCode {
             Self::AppNotFound
             | Self::DeploymentNotFound
             | Self::RevisionNotFound
+            | Self::BackupNotFound
             | Self::TokenNotFound
             | Self::UploadNotFound
             | Self::NotFound => 404,
@@ -131,6 +138,7 @@ impl ErrorCode {
             | Self::BuildFailed
             | Self::ReleaseFailed
             | Self::DatabaseFailed
+            | Self::BackupFailed
             | Self::StartFailed => 422,
             Self::RateLimited => 429,
             Self::Unavailable | Self::NoPlatform => 503,

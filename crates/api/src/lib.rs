@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod apps;
+pub mod backups;
 pub mod client;
 pub mod databases;
 pub mod deployments;
@@ -19,6 +20,7 @@ pub use apps::{
     AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, LastHour, RevisionSummary,
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
+pub use backups::{BackupDocument, RestoreDocument, VerifiedDocument};
 pub use client::{Client, ClientError};
 pub use databases::{DatabaseInfo, OutsideAccess};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};

@@ -50,7 +50,8 @@ impl Control {
             errors: hour.errors.map(u64::from).to_vec(),
             slowest: hour.slowest.map(|slowest| slowest.as_secs_f64()).to_vec(),
         };
-        Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour) })
+        let warnings = self.backup_warnings(&entry).await?;
+        Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour), warnings })
     }
 
     /// An app's revisions, the newest first.
@@ -105,17 +106,26 @@ impl Control {
         self.summary(&entry).await
     }
 
-    /// Deletes the app, its revisions and its logs. What of its images nobody else needs goes with the next collection.
-    pub async fn delete(&self, name: &AppName) -> Result<()> {
+    /// Deletes the app, its revisions and its logs. What of its images nobody else needs goes with the next collection. A last backup of
+    /// its database is made before, unless that is not wanted; where it can't be made, nothing is deleted.
+    pub async fn delete(&self, name: &AppName, without_backup: bool) -> Result<()> {
         let entry = self.entry(name)?;
         entry.queue.cancel_all();
         // A deployment that is being cancelled may still hold containers; it ends before its app does.
         let _turn = entry.queue.turn().await;
         // Its database first, and while the app is still there: if that fails, the deletion can be asked for again.
         ask_all(&entry, Command::Sleep).await;
+        if !without_backup {
+            self.final_backup(&entry).await?;
+        }
         self.drop_database(&entry).await?;
-        let id = entry.id;
-        self.write(move |tx| tx.delete_app(id)).await?;
+        let (id, gone, now) = (entry.id, name.clone(), clock::now());
+        self.write(move |tx| {
+            tx.mark_backups_gone(&gone, now)?;
+            tx.delete_app(id)
+        })
+        .await?;
+        self.tell_backups_of_end(name).await;
         self.inner.registry.remove(name);
         self.publish_routes();
         ask_all(&entry, Command::End).await;

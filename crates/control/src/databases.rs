@@ -77,7 +77,7 @@ pub(crate) fn failed(error: &DatabaseError) -> ErrorBody {
     ErrorBody::new(code, error.to_string()).help(error.help())
 }
 
-fn none(name: &AppName) -> ErrorBody {
+pub(crate) fn none(name: &AppName) -> ErrorBody {
     ErrorBody::new(ErrorCode::NotFound, format!("{name} has no database"))
         .help(format!("deploy it with one: adaptable deploy PATH --app {name} --database postgres"))
 }

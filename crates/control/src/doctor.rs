@@ -20,6 +20,7 @@ impl Control {
                 Err(error) => Check::warn(what, error.to_string(), error.help()),
             });
         }
+        checks.extend(self.backup_checks().await);
         for finding in self.inner.engine.check().await {
             checks.push(match finding.problem {
                 None => Check::ok(finding.what, finding.found),

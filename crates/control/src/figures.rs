@@ -97,10 +97,12 @@ impl Control {
     pub async fn figures(&self) -> String {
         let mut entries = self.inner.registry.all();
         entries.sort_by(|one, other| one.name.cmp(&other.name));
-        let seen = self.look(entries).await;
+        let seen = self.look(entries.clone()).await;
         let mut text = Text::new();
         apps(&mut text, &seen);
         databases(&mut text, &seen);
+        self.backup_figures(&mut text, &entries).await;
+        self.backup_totals(&mut text);
         self.platform_figures(&mut text, seen.len());
         process::write(&mut text, self.inner.started_at, self.inner.engine.helper());
         text.finish()
@@ -108,10 +110,12 @@ impl Control {
 
     /// The figures of one app.
     pub async fn app_figures(&self, name: &AppName) -> Result<String> {
-        let seen = self.look(vec![self.entry(name)?]).await;
+        let entries = vec![self.entry(name)?];
+        let seen = self.look(entries.clone()).await;
         let mut text = Text::new();
         apps(&mut text, &seen);
         databases(&mut text, &seen);
+        self.backup_figures(&mut text, &entries).await;
         Ok(text.finish())
     }
 

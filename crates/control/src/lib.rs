@@ -6,6 +6,7 @@
 mod access_log;
 mod apps;
 mod backoff;
+mod backups;
 mod clock;
 mod construction;
 mod databases;
@@ -47,6 +48,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backups::Backups;
 use crate::error::{from_store, internal};
 use crate::linefile::LineFile;
 use crate::machine::Machine;
@@ -110,6 +112,8 @@ pub struct Parts {
     pub git: source::git::Remote,
     /// The kinds of databases that apps may have.
     pub databases: Vec<Arc<dyn database::Kind>>,
+    /// The places where backups lie; the nearest first.
+    pub vaults: Vec<Arc<dyn vault::Vault>>,
 }
 
 /// The platform's inside; clones share it.
@@ -127,6 +131,7 @@ struct Inner {
     builder: build::Builder,
     git: source::git::Remote,
     databases: Vec<Arc<dyn database::Kind>>,
+    backups: Backups,
     registry: Arc<Registry>,
     machine: Arc<Machine>,
     uploads: Uploads,
@@ -159,9 +164,11 @@ impl Control {
     ///
     /// Must be called within a runtime.
     pub fn start(config: Config, parts: Parts) -> Result<Self> {
-        let Parts { store, engine, edge, builder, git, databases } = parts;
+        let Parts { store, engine, edge, builder, git, databases, vaults } = parts;
         let uploads =
             Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
+        let backups = Backups::new(vaults, config.data_dir.join("dumps"))
+            .map_err(|error| internal("open its directory of dumps", &error))?;
         let registry = Arc::new(Registry::default());
         let machine = Machine::new(config.sharing, Arc::clone(&registry));
         let machine = Arc::new(machine.map_err(|error| internal("start the thread that freezes", &error))?);
@@ -173,6 +180,7 @@ impl Control {
             builder,
             git,
             databases,
+            backups,
             registry,
             machine,
             uploads,
@@ -203,6 +211,7 @@ impl Control {
         control.end_interrupted()?;
         control.publish_routes();
         control.inner.tasks.spawn(control.clone().collect_forever());
+        control.inner.tasks.spawn(control.clone().back_up_forever());
         let watching = Arc::clone(&control.inner.machine).watch(Arc::clone(&control.inner.engine));
         let stopping = control.inner.stopping.clone();
         control.inner.tasks.spawn(async move {

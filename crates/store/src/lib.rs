@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP, containers or files of builds.
 
 mod apps;
+mod backups;
 mod databases;
 mod deployments;
 mod revisions;
@@ -18,6 +19,7 @@ use figures::Histogram;
 use rusqlite::Connection;
 
 pub use apps::{App, AppId, Split};
+pub use backups::BackupRow;
 pub use databases::{DatabaseRow, DatabaseState};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
 pub use revisions::Revision;
@@ -29,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_split.sql"),
     include_str!("../migrations/0003_database.sql"),
+    include_str!("../migrations/0004_backup.sql"),
 ];
 
 /// Why the store could not do what was asked.

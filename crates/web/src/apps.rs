@@ -24,8 +24,19 @@ pub(crate) async fn status(ForApp(app): ForApp, State(control): State<Control>) 
     Ok(Json(control.app(&app).await?))
 }
 
-pub(crate) async fn delete(ForApp(app): ForApp, State(control): State<Control>) -> Answer<StatusCode> {
-    control.delete(&app).await?;
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deletion {
+    #[serde(default)]
+    without_backup: bool,
+}
+
+pub(crate) async fn delete(
+    ForApp(app): ForApp,
+    State(control): State<Control>,
+    query: Result<Query<Deletion>, QueryRejection>,
+) -> Answer<StatusCode> {
+    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    control.delete(&app, query.without_backup).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod adapter;
 mod answer;
 mod apps;
+mod backups;
 mod changes;
 mod databases;
 mod deployments;
@@ -51,6 +52,9 @@ pub fn router(control: Control) -> Router {
         .route("/apps/{app}/scale", patch(apps::scale))
         .route("/apps/{app}/database", get(databases::info))
         .route("/apps/{app}/database/rotate", post(databases::rotate))
+        .route("/apps/{app}/database/backups", get(backups::list).post(backups::create))
+        .route("/apps/{app}/database/backups/{backup}/verify", post(backups::verify))
+        .route("/apps/{app}/database/backups/{backup}/restore", post(backups::restore))
         .route("/apps/{app}/database/connect", post(databases::connect).layer(DefaultBodyLimit::disable()))
         .route("/apps/{app}/pause", post(apps::pause))
         .route("/apps/{app}/resume", post(apps::resume))

@@ -143,6 +143,27 @@ pub(crate) struct ServeArgs {
         help = "Where PostgreSQL is reached from outside, as in 0.0.0.0:5432, for apps whose settings say who may (database.allow) [env: ADAPTABLE_POSTGRES] [default: nowhere]"
     )]
     pub postgres: Option<String>,
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Platform",
+        help = "Where backups of databases lie [env: ADAPTABLE_BACKUP_DIR] [default: DATA/backups]"
+    )]
+    pub backup_dir: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Platform",
+        help = "A bucket that they are copied to, as in 's3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION' [env: ADAPTABLE_BACKUP_S3]"
+    )]
+    pub backup_s3: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Platform",
+        help = "The key to it: a file with its id and its secret on two lines; ADAPTABLE_BACKUP_S3_KEY_ID and ADAPTABLE_BACKUP_S3_SECRET win [env: ADAPTABLE_BACKUP_S3_KEY] [default: DATA/backup-s3.key]"
+    )]
+    pub backup_s3_key: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]
     pub detached: bool,

@@ -1,5 +1,7 @@
 //! `db`: an app's database: how it is reached, a prompt of its own client, another password.
 
+mod backups;
+
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -21,6 +23,10 @@ pub(super) async fn run(context: &Context, app: &AppName, action: DbAction) -> R
         DbAction::Psql { arguments } => prompt(&client, app, DatabaseType::Postgres, arguments).await,
         DbAction::Mongosh { arguments } => prompt(&client, app, DatabaseType::Mongodb, arguments).await,
         DbAction::Sqlcmd { arguments } => prompt(&client, app, DatabaseType::Mssql, arguments).await,
+        DbAction::Backup => backups::make(&client, context.printer, app).await,
+        DbAction::Backups => backups::list(&client, context.printer, app).await,
+        DbAction::Verify { backup } => backups::verify(&client, context.printer, app, &backup).await,
+        DbAction::Restore { backup } => backups::restore(&client, context.printer, app, &backup).await,
         DbAction::Rotate => {
             let began = Instant::now();
             let changed = client.rotate_database(app).await?;

@@ -14,7 +14,7 @@ struct Deleted<'a> {
 }
 
 /// Runs `delete`.
-pub(super) async fn run(context: &Context, app: &AppName, yes: bool) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, app: &AppName, yes: bool, without_backup: bool) -> Result<(), Failure> {
     let printer = context.printer;
     if !yes {
         let question = format!("delete {app} with all its revisions, variables and logs? Type its name to go on:");
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, app: &AppName, yes: bool) -> Result<(
             }
         }
     }
-    context.client()?.delete(app).await?;
+    context.client()?.delete(app, without_backup).await?;
     if printer.json() {
         return printer.document(&Deleted { app, deleted: true });
     }

@@ -27,6 +27,9 @@ pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure>
     }
     printer.line(&format!("  template  {}", app.template.as_deref().unwrap_or("-")))?;
     printer.line(&format!("  database  {}", app.database.as_str()))?;
+    for warning in &status.warnings {
+        printer.line(&format!("  warning   {}", printer.foreign(warning)))?;
+    }
     if let Some(hour) = &status.last_hour {
         last_hour(printer, hour)?;
     }

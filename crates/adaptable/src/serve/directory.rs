@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 
 /// What the platform, without its rights, writes below the data directory.
-const OWN: [&str; 5] = ["git", "images", "logs", "tls", "uploads"];
+const OWN: [&str; 6] = ["dumps", "git", "images", "logs", "tls", "uploads"];
 /// What only the launcher touches: files in them bear the ids of containers.
 const LAUNCHERS: [&str; 3] = ["cache", "layers", "volumes"];
 /// The file with the platform's process id.
@@ -155,7 +155,7 @@ fn write_pid(path: &Path) -> Result<(), DirectoryError> {
     writeln!(file, "{}", std::process::id()).map_err(at(path))
 }
 
-fn make(path: &Path, mode: u32, user: &User) -> Result<(), DirectoryError> {
+pub(super) fn make(path: &Path, mode: u32, user: &User) -> Result<(), DirectoryError> {
     if path.is_dir() {
         return Ok(());
     }

@@ -132,7 +132,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
 
 /// Puts the parts together. Where the platform takes over, it serves when this returns, and the other one ends.
 async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Future<Output = ()> + use<>, Running)> {
-    let Ground { domain, lock, bound, stacks, host, launcher, servers, access_log, inherited } = ground;
+    let Ground { domain, lock, bound, stacks, host, launcher, servers, backups, access_log, inherited } = ground;
     let (in_use, forerunner) = match inherited {
         Some((in_use, socket)) => (in_use, Some(Forerunner::attend(socket).context("listen to the running platform")?)),
         None => (Vec::new(), None),
@@ -175,7 +175,8 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     }
     let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
     let databases = databases(config, &servers, &domain, &authority, servers_secret)?;
-    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases };
+    let vaults = backups.open()?;
+    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases, vaults };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
         tokio::select! {

@@ -2,13 +2,15 @@
 
 use http::{HeaderValue, Method, header};
 use hyper::body::Incoming;
+use model::backup::BackupId;
 use model::{AppName, DeploymentNumber, Settings};
+use serde::de::DeserializeOwned;
 
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
-    Accepted, AppStatus, AppSummary, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport, EnvKind, EnvPatch,
-    EnvVariables, Event, LogLine, LogQuery, NewToken, Platform, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged,
-    Split, TokenSummary, Upload,
+    Accepted, AppStatus, AppSummary, BackupDocument, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport,
+    EnvKind, EnvPatch, EnvVariables, Event, LogLine, LogQuery, NewToken, Platform, RestoreDocument, RevisionSummary,
+    RollbackRequest, ScalePatch, SettingsChanged, Split, TokenSummary, Upload,
 };
 
 /// No body.
@@ -83,9 +85,11 @@ impl Client {
         self.call(method, &format!("/apps/{app}/split"), split.as_ref()).await
     }
 
-    /// Deletes an app with all that belongs to it.
-    pub async fn delete(&self, app: &AppName) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &format!("/apps/{app}"), NOTHING).await.map(drop)
+    /// Deletes an app with all that belongs to it, after a last backup of its database unless that is not wanted.
+    pub async fn delete(&self, app: &AppName, without_backup: bool) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &format!("/apps/{app}?without_backup={without_backup}"), full(Vec::new()))?;
+        let response = self.exchange(request, None).await?;
+        self.success(response).await.map(drop)
     }
 
     /// The app's revisions, the newest first.
@@ -165,6 +169,34 @@ impl Client {
     /// Gives the database's user another password.
     pub async fn rotate_database(&self, app: &AppName) -> Result<SettingsChanged, ClientError> {
         self.call(Method::POST, &format!("/apps/{app}/database/rotate"), NOTHING).await
+    }
+
+    /// The backups of the app's database, the newest first.
+    pub async fn backups(&self, app: &AppName) -> Result<Vec<BackupDocument>, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/database/backups"), NOTHING).await
+    }
+
+    /// Makes a backup of the app's database, and verifies it.
+    pub async fn back_up(&self, app: &AppName) -> Result<BackupDocument, ClientError> {
+        self.patient(&format!("/apps/{app}/database/backups")).await
+    }
+
+    /// Verifies a backup once more.
+    pub async fn verify_backup(&self, app: &AppName, id: &BackupId) -> Result<BackupDocument, ClientError> {
+        self.patient(&format!("/apps/{app}/database/backups/{id}/verify")).await
+    }
+
+    /// Puts a backup in the place of what the app's database holds.
+    pub async fn restore_backup(&self, app: &AppName, id: &BackupId) -> Result<RestoreDocument, ClientError> {
+        self.patient(&format!("/apps/{app}/database/backups/{id}/restore")).await
+    }
+
+    /// How long it takes is a matter of the database's size, so it has no limit here.
+    async fn patient<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path, full(Vec::new()))?;
+        let response = self.exchange(request, None).await?;
+        let response = self.success(response).await?;
+        self.document(response).await
     }
 
     /// A connection to the database's server: the body is what is said to it, and what comes back is what it says.
