@@ -40,13 +40,11 @@ pub(super) fn restored(row: &BackupRow, aside: &BackupRow) -> RestoreDocument {
 /// The newest verified backup of an app.
 #[derive(Debug)]
 pub(crate) struct Newest {
-    /// When it was made; where there is none, when the database was.
-    pub(crate) since: i64,
     /// Its size; `None` where there is none.
     pub(crate) bytes: Option<u64>,
     /// What is wrong with the last one that was made.
     pub(crate) problem: Option<String>,
-    /// How long ago that was, in milliseconds.
+    /// How long ago it was made, in milliseconds; where there is none, how long ago the database was.
     pub(crate) age: i64,
 }
 

@@ -99,7 +99,7 @@ impl Control {
     }
 
     /// When an app's newest verified backup was made; of one that has a database and no backup yet, when that was made.
-    pub(crate) async fn backed_up(&self, entry: &Entry) -> Result<Option<super::report::Newest>> {
+    pub(crate) async fn backed_up(&self, entry: &Entry) -> Result<Option<report::Newest>> {
         let Some(database) = self.database_row(entry).await?.filter(|_| entry.specs.database().is_some()) else {
             return Ok(None);
         };
@@ -108,7 +108,6 @@ impl Control {
         let newest = rows.iter().find(|row| row.backup.state == BackupState::Verified && row.backup.gone_at.is_none());
         let last = rows.first().filter(|row| row.backup.gone_at.is_none());
         Ok(Some(report::Newest {
-            since: newest.map_or(database.created_at, |row| row.backup.made_at),
             bytes: newest.map(|row| row.backup.bytes),
             problem: last.and_then(|row| row.backup.problem.clone()),
             age: (clock::now() - newest.map_or(database.created_at, |row| row.backup.made_at)).max(0),
