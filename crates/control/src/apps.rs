@@ -118,7 +118,10 @@ impl Control {
         if !without_backup {
             self.final_backup(&entry).await?;
         }
-        self.drop_database(&entry).await?;
+        if let Err(error) = self.drop_database(&entry).await {
+            self.let_in(&entry).await?;
+            return Err(error);
+        }
         let (id, gone, now) = (entry.id, name.clone(), clock::now());
         self.write(move |tx| {
             tx.mark_backups_gone(&gone, now)?;

@@ -1,6 +1,7 @@
 //! The platform from end to end: the real binary, real containers, real HTTPS, and a look at the machine afterwards.
 #![cfg(target_os = "linux")]
 
+mod backups;
 mod beside;
 mod broken;
 mod clients;

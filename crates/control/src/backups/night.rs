@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use model::AppName;
 use model::backup::{self, BackupKind, BackupState, Rule};
 use store::BackupRow;
 
-use super::{SPEAKER, report};
+use super::{AT_ONCE, SPEAKER, report};
 use crate::error::Result;
 use crate::registry::Entry;
 use crate::{Control, clock};
@@ -27,10 +28,7 @@ impl Control {
         let work = async {
             self.tidy_backups().await;
             loop {
-                // While the platform is handed over, backups are the successor's to make.
-                if let Ok(_change) = self.begin_change() {
-                    self.look_after_backups().await;
-                }
+                self.look_after_backups().await;
                 tokio::time::sleep(PAUSE).await;
                 tokio::select! {
                     () = self.inner.backups.changed.notified() => {}
@@ -84,14 +82,17 @@ impl Control {
     }
 
     async fn look_after_backups(&self) {
-        let due = self.inner.registry.all().into_iter().filter(|entry| entry.specs.database().is_some());
-        // As many at a time as there are slots; the others wait for theirs.
-        futures_util::future::join_all(due.map(|entry| async move {
-            if let Err(error) = self.look_after(&entry).await {
-                tracing::warn!(app = %entry.name, "its nightly backup: {}", error.message);
-            }
-        }))
-        .await;
+        let entries = self.inner.registry.all().into_iter().filter(|entry| entry.specs.database().is_some());
+        stream::iter(entries)
+            .for_each_concurrent(AT_ONCE, |entry| async move {
+                // While the platform is handed over, backups are the successor's to make; it waits for those that have begun.
+                let Ok(_change) = self.begin_change() else { return };
+                if let Err(error) = self.look_after(&entry).await {
+                    tracing::warn!(app = %entry.name, "its nightly backup: {}", error.message);
+                }
+            })
+            .await;
+        let Ok(_change) = self.begin_change() else { return };
         if let Err(error) = self.apply_rule().await {
             tracing::warn!("remove backups that need not be kept: {}", error.message);
         }
@@ -121,10 +122,14 @@ impl Control {
         let there = || rows.iter().filter(|row| row.backup.gone_at.is_none());
         // Someone is at it: then it is looked at again once that has ended.
         let Ok(_turn) = self.inner.backups.turn(&entry.name) else { return Ok(()) };
+        let mut failure = None;
         for row in there().filter(|row| row.backup.state == BackupState::Made) {
             match self.verify_row(entry, row.clone()).await {
                 Ok(_) => entry.log.say(SPEAKER, &format!("backup {} is verified", row.backup.id)),
-                Err(error) => entry.log.say(SPEAKER, &error.message),
+                Err(error) => {
+                    entry.log.say(SPEAKER, &error.message);
+                    failure = Some(error);
+                }
             }
         }
         let since = there().filter(|row| report::counts(row)).map(|row| row.backup.made_at).max().unwrap_or(created_at);
@@ -134,7 +139,7 @@ impl Control {
         for row in there().filter(|row| report::counts(row)) {
             self.copy_where_missing(entry, row.clone()).await?;
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     async fn copy_where_missing(&self, entry: &Entry, mut row: BackupRow) -> Result<()> {

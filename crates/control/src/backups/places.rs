@@ -83,3 +83,52 @@ impl Places {
 fn lies_in(row: &BackupRow, vault: &Arc<dyn Vault>) -> bool {
     row.places.iter().any(|place| place == vault.word())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use model::DatabaseType;
+    use model::backup::{BackupKind, BackupState};
+    use vault::{Bucket, Directory, Keys, Measure, S3};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_that_does_not_answer_costs_no_backup_and_is_no_damage() {
+        let root = tempfile::tempdir().expect("a directory");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+        let bucket = Bucket::parse(&format!("s3://bucket/?endpoint=http://{free}")).expect("an address");
+        let nobody = S3::new(bucket, &Keys::new("id", String::new().into()), &root.path().join("notes")).expect("a vault");
+        let directory = Directory::open(&root.path().join("backups")).expect("a directory");
+        let places = Places::new(vec![Arc::new(directory), Arc::new(nobody)]);
+        let mut dump = tempfile::tempfile().expect("a file");
+        dump.write_all(b"a dump").expect("written");
+        let measure = Measure::of(&mut dump).expect("read");
+        let backup = Backup {
+            id: BackupId::new(0, 1),
+            app: AppName::parse("shop").expect("a name"),
+            database: DatabaseType::Postgres,
+            kind: BackupKind::Daily,
+            state: BackupState::Made,
+            made_at: 0,
+            bytes: measure.bytes,
+            sha256: measure.sha256,
+            found: None,
+            verified_at: None,
+            problem: None,
+            gone_at: None,
+        };
+        let (kept, failures) = places.put(&backup, &dump).await.expect("one place takes it");
+        assert_eq!((kept.as_slice(), failures.len()), (&["directory".to_owned()][..], 1));
+        let mut row = BackupRow { backup, places: kept };
+        assert_eq!(places.missing(&row).map(|vault| vault.word()).collect::<Vec<_>>(), ["s3"]);
+        places.get(&row).await.expect("it is there");
+        let path = root.path().join(format!("backups/shop/{}.dump", row.backup.id));
+        std::fs::write(&path, b"a dumb").expect("written");
+        assert!(matches!(places.get(&row).await, Err(VaultError::Damaged(_))));
+        // The other place may have it whole.
+        row.places.push("s3".to_owned());
+        assert!(matches!(places.get(&row).await, Err(VaultError::Unreachable { .. })));
+    }
+}

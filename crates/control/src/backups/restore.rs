@@ -60,7 +60,7 @@ impl Control {
     }
 
     /// Lets visitors in again, unless the app is paused.
-    async fn let_in(&self, entry: &Entry) -> Result<()> {
+    pub(crate) async fn let_in(&self, entry: &Entry) -> Result<()> {
         let name = entry.name.clone();
         let paused = self.read(move |tx| Ok(tx.app(&name)?.is_some_and(|app| app.paused))).await?;
         ask_all(entry, |reply| Command::SetPaused(paused, reply)).await;
