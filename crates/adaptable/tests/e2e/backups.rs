@@ -26,7 +26,10 @@ fn entries(platform: &Platform) -> String {
 }
 
 fn psql(platform: &Platform, query: &str) -> String {
-    platform.cli(&["db", "guestbook", "psql", "--", "-XAtqc", query]).expect(0).stdout
+    // What stands behind -- is psql's.
+    let data = platform.data().to_str().expect("a plain path");
+    let arguments = ["--data-dir", data, "db", "guestbook", "psql", "--", "-XAtqc", query];
+    Output::from(&mut platform.bare_command(&arguments)).expect(0).stdout
 }
 
 fn backup(platform: &Platform) -> Value {
