@@ -409,7 +409,7 @@ impl Platform {
         let mut left = world::leftovers(&self.data);
         let began = Instant::now();
         // The kernel takes a moment to let go of a network namespace and its devices.
-        while !left.is_empty() && began.elapsed() < Duration::from_secs(3) {
+        while !left.is_empty() && began.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(50));
             left = world::leftovers(&self.data);
         }

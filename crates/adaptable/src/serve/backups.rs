@@ -51,12 +51,8 @@ fn keys(file: &Path) -> anyhow::Result<Keys> {
             file.display()
         )
     };
-    let metadata = std::fs::metadata(file).with_context(what)?;
-    anyhow::ensure!(
-        metadata.permissions().mode() & 0o077 == 0,
-        "others than its owner may read the key in {path}: chmod 600 {path}",
-        path = file.display()
-    );
+    let others = std::fs::metadata(file).with_context(what)?.permissions().mode() & 0o077;
+    anyhow::ensure!(others == 0, "others than its owner may read the key in {path}: chmod 600 {path}", path = file.display());
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(file).with_context(what)?);
     Keys::read(&text).with_context(|| format!("{} must have two lines: the key's id and its secret", file.display()))
 }

@@ -67,7 +67,7 @@ fn contents(query: &dyn Fn(&str) -> String) -> String {
         let rows = query(&format!(
             "select count(*), md5(coalesce(string_agg(t::text, '|' order by t::text collate \"C\"), '')) from {table} t"
         ));
-        found += &format!("{table} {rows}");
+        found.extend([table, " ", &rows]);
     }
     found
 }
@@ -145,7 +145,7 @@ fn a_backup_restored_on_a_bare_machine_equals_the_original() {
     let made = backup(&platform);
     assert_eq!((&made["state"], &made["kind"]), (&"verified".into(), &"on-demand".into()), "{made}");
     assert_eq!(made["verified"], serde_json::json!({"tables": 4, "rows": 20018}), "{made}");
-    assert_eq!(backups(&platform), [made.clone()]);
+    assert_eq!(backups(&platform), std::slice::from_ref(&made));
 
     let bare = Bare::make();
     bare.run("createdb", &["again"]);
