@@ -149,6 +149,8 @@ fn the_other_verbs_ask_for_what_they_say() {
     assert_eq!(server.run(&["resume", "shop"]).code, 0);
     server.expect("DELETE /api/v1/apps/shop", 204, "");
     assert_eq!(server.run(&["delete", "shop", "--yes", "--json"]).document(), json!({"app":"shop","deleted":true}));
+    server.expect("DELETE /api/v1/apps/shop?without_backup=true", 204, "");
+    server.run(&["delete", "shop", "--yes", "--without-backup", "--json"]).document();
     // Nobody can be asked, so nothing is deleted.
     assert_eq!(server.run(&["delete", "shop"]).code, 2);
     server.expect("POST /api/v1/apps/shop/rollback", 202, r#"{"app":"shop","deployment":7}"#);
@@ -157,6 +159,30 @@ fn the_other_verbs_ask_for_what_they_say() {
     assert_eq!((ran.code, ran.document()["revision"].as_u64()), (0, Some(3)), "{ran:?}");
     let rollback = server.seen().iter().rev().find(|seen| seen.line.ends_with("rollback")).cloned().expect("it was asked for");
     assert_eq!(rollback.body, br#"{"to":2}"#);
+}
+
+#[test]
+fn backups_are_listed_made_verified_and_restored() {
+    const GOOD: &str = r#"{"backup":"20261124T031500Z-ab12","created_at":"2026-11-24T03:15:00Z","bytes":2048,"state":"verified",
+        "kind":"daily","verified":{"tables":2,"rows":17},"places":["directory","s3"]}"#;
+    const BAD: &str = r#"{"backup":"20261123T031500Z-ab13","created_at":"2026-11-23T03:15:00Z","bytes":9,"state":"damaged",
+        "kind":"daily","verified":null,"problem":"its SHA-256 differs"}"#;
+    let server = Server::start();
+    let path = "/api/v1/apps/shop/database/backups";
+    server.expect(&format!("GET {path}"), 200, format!("[{GOOD},{BAD}]"));
+    let list = server.run(&["db", "shop", "backups"]).stdout;
+    assert!(list.contains("verified: 2 tables, 17 rows") && list.contains("directory, s3") && list.contains("2.0 kB"), "{list}");
+    assert!(list.contains("damaged: its SHA-256 differs"), "{list}");
+    server.expect(&format!("POST {path}"), 200, GOOD);
+    assert_eq!(server.run(&["db", "shop", "backup", "--json"]).document()["verified"], json!({"tables":2,"rows":17}));
+    server.expect(&format!("POST {path}/20261124T031500Z-ab12/verify"), 200, GOOD);
+    assert_eq!(server.run(&["db", "shop", "verify", "20261124T031500Z-ab12"]).code, 0);
+    let restored = r#"{"app":"shop","restored":"20261124T031500Z-ab12","before":"20261124T120000Z-0001"}"#;
+    server.expect(&format!("POST {path}/20261124T031500Z-ab12/restore"), 200, restored);
+    let ran = server.run(&["db", "shop", "restore", "20261124T031500Z-ab12"]);
+    assert!(ran.code == 0 && ran.stderr.contains("adaptable db shop restore 20261124T120000Z-0001"), "{ran:?}");
+    // What is no id is not asked for.
+    assert_eq!(server.run(&["db", "shop", "restore", "../../etc/passwd"]).code, 2);
 }
 
 #[test]

@@ -87,7 +87,8 @@ impl Client {
 
     /// Deletes an app with all that belongs to it, after a last backup of its database unless that is not wanted.
     pub async fn delete(&self, app: &AppName, without_backup: bool) -> Result<(), ClientError> {
-        let request = self.request(Method::DELETE, &format!("/apps/{app}?without_backup={without_backup}"), full(Vec::new()))?;
+        let query = if without_backup { "?without_backup=true" } else { "" };
+        let request = self.request(Method::DELETE, &format!("/apps/{app}{query}"), full(Vec::new()))?;
         let response = self.exchange(request, None).await?;
         self.success(response).await.map(drop)
     }
