@@ -21,6 +21,14 @@ fn sign(platform: &Platform, text: &str) -> bool {
     answer.is_ok_and(|answer| answer.status == 303)
 }
 
+/// Kills the platform while no instance runs: one that is killed together with the server that it talks to leaves a socket behind whose
+/// end nobody acknowledges, and for a minute or two the kernel keeps that, its network, and the device that the tests would find.
+fn kill(platform: &mut Platform) {
+    let slept = platform.socket("POST", "/api/v1/apps/guestbook/sleep", b"").expect("an answer");
+    assert_eq!(slept.status, 200, "{}", slept.text());
+    platform.kill9();
+}
+
 fn entries(platform: &Platform) -> String {
     psql(platform, "select coalesce(string_agg(text, ' ' order by id), '') from entries").trim().to_owned()
 }
@@ -196,7 +204,7 @@ fn a_damaged_backup_is_noticed_when_it_is_verified() {
     document["sha256"] = sum.into();
     document["state"] = "made".into();
     document.as_object_mut().expect("an object").retain(|key, _| !["found", "verified_at", "problem"].contains(&key.as_str()));
-    platform.kill9();
+    kill(&mut platform);
     fs::copy(&path, directory.join(format!("{broken}.dump"))).expect("copied");
     fs::write(directory.join(format!("{broken}.json")), document.to_string()).expect("written");
     fs::write(directory.join(format!("{broken}.dump.part")), "half").expect("written");
@@ -318,7 +326,7 @@ fn backups_lie_in_a_bucket_too_and_come_back_from_there() {
     assert_eq!(fs::read(&object).expect("the object"), fs::read(dump(&platform, &made)).expect("the dump"));
     assert!(sign(&platform, "second"));
     // The machine's disk is lost, and with it all that the platform knew.
-    platform.kill9();
+    kill(&mut platform);
     fs::remove_dir_all(platform.data().join("backups")).expect("removed");
     let forget = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('delete from backup'); db.commit()";
     let store = platform.data().join("adaptable.db");
@@ -340,7 +348,7 @@ fn what_was_due_while_no_platform_ran_is_made_soon_after() {
     platform.deploy(&guestbook(), &["--database", "postgres"]);
     assert!(sign(&platform, "first"));
     assert_eq!(backups(&platform), Vec::<Value>::new(), "its first night is still to come");
-    platform.kill9();
+    kill(&mut platform);
     let age = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('update database set created_at = created_at - 172800000'); db.commit()";
     let store = platform.data().join("adaptable.db");
     assert!(Command::new("python3").args(["-c", age]).arg(&store).status().expect("python").success());
@@ -361,7 +369,7 @@ fn a_platform_that_is_killed_in_the_middle_leaves_nothing_half() {
         let mut asking = asking.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a client");
         // Somewhere in the middle, each time elsewhere: what it is cut in does not matter.
         std::thread::sleep(std::time::Duration::from_millis(pause));
-        platform.kill9();
+        kill(&mut platform);
         asking.wait().expect("ended");
         platform.restart();
         wait_until("what is there is verified", 60, || backups(&platform).iter().all(|it| it["state"] == "verified"));
