@@ -296,8 +296,21 @@ fn prefix(tag: &str) -> String {
     format!("{DEVICES}{short}-")
 }
 
-/// Removes the rules of the platform with a tag.
+/// Removes the devices of containers that have ended. The kernel lets go of a namespace in its own time: a connection that its last
+/// process left open keeps it, and the device with it.
+fn remove_devices(prefix: &str) {
+    let Ok(mut netlink) = Netlink::open() else { return };
+    for entry in fs::read_dir("/sys/class/net").into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with(prefix)) {
+            // It may be gone by now.
+            let _gone = index(name).and_then(|number| netlink.remove(number));
+        }
+    }
+}
+
+/// Removes the rules of the platform with a tag, and the devices that are still there.
 pub(crate) fn remove(tag: &str) {
+    remove_devices(&prefix(tag));
     let _none = nft(&format!("delete table inet {}\n", table(tag)));
     for program in ["iptables", "iptables-legacy"] {
         for direction in ["-i", "-o"] {
