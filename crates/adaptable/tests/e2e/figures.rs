@@ -154,7 +154,11 @@ fn figures_are_for_those_who_may() {
     let answer = with_token(&platform, "/api/v1/apps/shop/metrics", &own);
     let page = Metrics::parse(&answer.text()).expect("a page");
     assert!(page.value("adaptable_app_in_flight", &[SHOP]).is_some());
-    assert!(page.families().all(|family| family.starts_with("adaptable_app_")), "{page:?}");
+    assert!(
+        page.families()
+            .all(|family| ["adaptable_app_", "adaptable_database_", "adaptable_backup"].iter().any(|of| family.starts_with(of))),
+        "{page:?}"
+    );
     assert_eq!(with_token(&platform, "/api/v1/apps/other/metrics", &own).status, 404);
     assert_eq!(platform.request("GET", "", "/api/v1/apps/shop/metrics", &[], b"").expect("an answer").status, 401);
     let unkept = platform.cli(&["logs", "shop", "--access"]).expect(1).stderr;
