@@ -220,6 +220,8 @@ impl BareClient {
         for (name, value) in variables {
             command.env(name, value.as_str().unwrap_or_default());
         }
+        // Root's directory is not that user's to read, and libpq would look for a certificate there.
+        command.env("HOME", "/nonexistent");
         command.env("PGSSLROOTCERT", bench.platform.data().join("ca.pem")).env("PGHOSTADDR", address);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start a bare client")?;
         let (to, from) = (child.stdin.take().context("its input")?, child.stdout.take().context("its output")?);
