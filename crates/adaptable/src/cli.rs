@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use model::backup::BackupId;
 use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
 
-pub(crate) use flags::{DeployArgs, ReachArgs, ServeArgs};
+pub(crate) use flags::{CheckArgs, DeployArgs, ReachArgs, ServeArgs};
 pub(crate) use values::{Since, duration, memory, pause, variable};
 
 const ABOUT: &str = "A serverless cloud of one's own: push a Flask app's source, it runs behind HTTPS, sleeps when nobody asks, and wakes on request.";
@@ -62,6 +62,11 @@ pub(crate) enum Command {
     /// Deploy a directory; its first deployment creates the app
     #[command(after_help = "Example: adaptable deploy . --app shop --env GREETING=hello")]
     Deploy(DeployArgs),
+    /// Check a directory before it is deployed: what would fail, or surprise; its files are read, nothing of it is run
+    #[command(
+        after_help = "Example: adaptable check . --database postgres\n\nExit codes: 0 nothing failed, 1 a check failed (--strict: or warned), 2 bad usage"
+    )]
+    Check(CheckArgs),
     /// List the apps
     #[command(after_help = "Example: adaptable apps --json")]
     Apps,

@@ -1,6 +1,8 @@
 //! The commands, one file a verb, and the way from the command line to each.
 
 mod apps;
+#[cfg(target_os = "linux")]
+mod check;
 mod db;
 mod delete;
 mod deploy;
@@ -77,6 +79,10 @@ pub(crate) fn run(cli: Cli, printer: Printer) -> Result<(), Failure> {
         Command::Stack { releases, stack_dir, anew } => stack::run(&context, &releases, stack_dir, anew),
         #[cfg(not(target_os = "linux"))]
         Command::Stack { .. } => Err(Failure::not_here("stack")),
+        #[cfg(target_os = "linux")]
+        Command::Check(args) => check::run(&context, &args),
+        #[cfg(not(target_os = "linux"))]
+        Command::Check(_) => Err(Failure::not_here("check")),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "adaptable", &mut std::io::stdout());
             Ok(())
@@ -127,7 +133,7 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Token { action } => token::run(context, action).await,
         Command::Login { address, fingerprint } => login::run(context, &address, fingerprint.as_deref()).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
-        Command::Serve { .. } | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {
+        Command::Serve { .. } | Command::Check(_) | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {
             unreachable!("these run without a runtime")
         }
     }

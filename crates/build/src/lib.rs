@@ -7,6 +7,7 @@ pub mod host;
 mod job;
 pub mod key;
 pub mod plan;
+pub mod preflight;
 pub mod procfile;
 mod python;
 pub mod recognise;

@@ -82,6 +82,13 @@ impl Template {
     }
 }
 
+impl Template {
+    /// The template of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Flask, Self::FastApi, Self::Django, Self::Python].into_iter().find(|template| template.as_str() == name)
+    }
+}
+
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

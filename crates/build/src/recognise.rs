@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::PlanError;
-use crate::plan::{Available, DebianPackage, Origin, Plan, PlanRequest, PythonChoice, Step};
+use crate::plan::{Available, DebianPackage, Origin, Plan, PlanRequest, PythonChoice, Step, Template};
 use crate::python::environment::Target;
 use crate::python::install::Install;
 use crate::python::manifest::{self, Kind, Manifest, Tool};
@@ -14,16 +14,17 @@ use crate::python::{companions, imports, pins, standard, system, version};
 use crate::text;
 use crate::tree::{READ_LIMIT, SourceTree};
 
+pub(crate) mod depth;
 mod django;
-mod entry;
+pub(crate) mod entry;
 mod infer;
-mod kinds;
-mod module;
-mod modules;
+pub(crate) mod kinds;
+pub(crate) mod module;
+pub(crate) mod modules;
 mod patience;
 mod removed;
 mod scripts;
-mod start;
+pub(crate) mod start;
 
 use entry::{Entry, Survey};
 use modules::Modules;
@@ -31,11 +32,33 @@ use start::{Chosen, Context};
 
 /// Plans the build of a source tree.
 pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available) -> Result<Plan, PlanError> {
-    let modules = Modules::new(tree);
-    let survey = entry::survey(&modules);
-    let entries = entry::entries(&modules, &survey, request.template);
-    let base = base_dir(tree, &entries, &survey);
-    let manifest = Manifest::find(tree, &base)?;
+    plan_of(&Seen::look(tree, request.template), request, available)
+}
+
+/// What a look over a tree's syntax finds, before anything is decided.
+pub(crate) struct Seen<'a> {
+    pub(crate) modules: Modules<'a>,
+    pub(crate) survey: Survey,
+    pub(crate) entries: Vec<Entry>,
+    /// The directory whose manifest counts; `""` is the root.
+    pub(crate) base: String,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn look(tree: &'a dyn SourceTree, template: Option<Template>) -> Self {
+        let modules = Modules::new(tree);
+        let survey = entry::survey(&modules);
+        let entries = entry::entries(&modules, &survey, template);
+        let base = base_dir(tree, &entries, &survey);
+        Self { modules, survey, entries, base }
+    }
+}
+
+/// Plans the build of a source tree that was looked over.
+pub(crate) fn plan_of(seen: &Seen<'_>, request: &PlanRequest, available: &Available) -> Result<Plan, PlanError> {
+    let Seen { modules, survey, entries, base } = seen;
+    let tree = modules.tree;
+    let manifest = Manifest::find(tree, base)?;
     if manifest.kind == Kind::Nothing && survey.modules.is_empty() {
         return Err(nothing_recognised(tree));
     }
@@ -64,26 +87,18 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
             notes.extend(replaced);
         }
     }
-    let dated = removed::find(&modules, &wanted.reqs);
+    let dated = removed::find(modules, &wanted.reqs);
     let older = made_for_older || dated.older_python;
     note_older(older, &python, &mut notes);
     notes.extend(manifest.notes.iter().cloned());
     if manifest.kind == Kind::Nothing {
-        from_imports(tree, &survey, &mut wanted, &mut notes);
+        from_imports(tree, survey, &mut wanted, &mut notes);
     }
     notes.append(&mut wanted.notes);
     keep_companions(&mut wanted, locked, &dated, &mut notes);
     let own_commands = manifest.pyproject.as_ref().map(Pyproject::scripts).unwrap_or_default();
     let hidden = hidden_text(tree, &manifest);
-    let context = Context {
-        modules: &modules,
-        survey: &survey,
-        entries: &entries,
-        base: &base,
-        wanted: &wanted,
-        hidden: &hidden,
-        own_commands: &own_commands,
-    };
+    let context = Context { modules, survey, entries, base, wanted: &wanted, hidden: &hidden, own_commands: &own_commands };
     let chosen = context.choose(request)?;
     notes.extend(chosen.notes.iter().cloned());
     let install = Install {
@@ -95,12 +110,12 @@ pub fn plan(tree: &dyn SourceTree, request: &PlanRequest, available: &Available)
         added: chosen.added.clone(),
         module_file: chosen.module_file.clone(),
         older,
-        itself: itself(&manifest, &survey, &chosen, &own_commands),
+        itself: itself(&manifest, survey, &chosen, &own_commands),
         request,
     };
-    let aptfile = aptfiles(tree, &base)?;
+    let aptfile = aptfiles(tree, base)?;
     let mut env = chosen.env.clone();
-    if let Some(path) = python_path(tree, &base, &wanted.projects) {
+    if let Some(path) = python_path(tree, base, &wanted.projects) {
         env.insert("PYTHONPATH".to_owned(), path);
     }
     Ok(Plan {
@@ -198,7 +213,7 @@ fn base_dir(tree: &dyn SourceTree, entries: &[Entry], survey: &Survey) -> String
     }
 }
 
-fn nothing_recognised(tree: &dyn SourceTree) -> PlanError {
+pub(crate) fn nothing_recognised(tree: &dyn SourceTree) -> PlanError {
     let others = [
         ("package.json", "Node.js"),
         ("go.mod", "Go"),
@@ -216,7 +231,7 @@ fn nothing_recognised(tree: &dyn SourceTree) -> PlanError {
 }
 
 /// An app without any manifest gets what its imports are known to need.
-fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, notes: &mut Vec<String>) {
+pub(crate) fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, notes: &mut Vec<String>) {
     let own = |name: &str| {
         let file = format!("{name}.py");
         let ends = format!("/{file}");
@@ -244,7 +259,7 @@ fn from_imports(tree: &dyn SourceTree, survey: &Survey, wanted: &mut Wanted, not
 }
 
 /// Dependencies that stand in files which only running them would evaluate.
-fn hidden_text(tree: &dyn SourceTree, manifest: &Manifest) -> String {
+pub(crate) fn hidden_text(tree: &dyn SourceTree, manifest: &Manifest) -> String {
     let hidden =
         matches!(manifest.kind, Kind::Setup(_)) || manifest.pyproject.as_ref().is_some_and(Pyproject::has_hidden_dependencies);
     if !hidden {

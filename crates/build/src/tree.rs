@@ -105,6 +105,24 @@ impl DirTree {
         Ok(Self { root: handle.into(), entries })
     }
 
+    /// Opens a directory of which exactly these files and links count: what is left when somebody else has sorted out.
+    pub fn of<P: Into<String>>(root: &Path, paths: impl IntoIterator<Item = P>) -> Result<Self, TreeError> {
+        let handle = File::open(root).map_err(|source| TreeError::Io { path: ".".to_owned(), source })?;
+        let mut entries: Vec<Entry> = paths
+            .into_iter()
+            .map(Into::into)
+            .filter(|path| !is_foreign(path))
+            .filter_map(|path| {
+                let metadata = root.join(&path).symlink_metadata().ok()?;
+                let kind = metadata.file_type();
+                (kind.is_file() || kind.is_symlink()).then(|| Entry { size: metadata.len(), symlink: kind.is_symlink(), path })
+            })
+            .take(ENTRY_LIMIT)
+            .collect();
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self { root: handle.into(), entries })
+    }
+
     fn open_file(&self, path: &str) -> Result<File, TreeError> {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)

@@ -16,7 +16,7 @@ mod tree;
 pub use collect::{CollectError, Received};
 pub use limits::Limits;
 pub use link::LinkError;
-pub use pack::{PackError, Packed, Skipped, pack};
+pub use pack::{PackError, Packed, Skipped, list, pack};
 pub use path::{PathError, TreePath};
 pub use receive::{ReceiveError, receive};
 pub use tarball::{TarError, TarProblem};

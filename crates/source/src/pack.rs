@@ -113,16 +113,28 @@ enum Found {
 /// Left out is what `.gitignore` (nested ones, and `.git/info/exclude`) or an `.adaptableignore` of the same form says, which has the last word;
 /// and always `.git`, `__pycache__`, `node_modules`, virtual environments and `.DS_Store`. Other hidden files are kept.
 pub fn pack(directory: &Path, limits: &Limits) -> Result<Packed, PackError> {
-    let root = directory.canonicalize().map_err(|error| PackError::Open(directory.to_owned(), error))?;
-    std::fs::read_dir(&root).map_err(|error| PackError::Open(directory.to_owned(), error))?;
+    let root = open(directory)?;
     // Asking git takes as long as walking a small tree, so both go on at once.
     let question = git::Question::ask(&root);
-    let mut packed = walk::walk(root, limits)?;
-    if packed.files == 0 {
-        return Err(PackError::Empty(directory.to_owned()));
-    }
+    let mut packed = walked(directory, root, limits)?;
     packed.commit = question.answer();
     Ok(packed)
+}
+
+/// The same for who only wants to know what would be sent: git is not asked which commit it is.
+pub fn list(directory: &Path, limits: &Limits) -> Result<Packed, PackError> {
+    walked(directory, open(directory)?, limits)
+}
+
+fn open(directory: &Path) -> Result<PathBuf, PackError> {
+    let root = directory.canonicalize().map_err(|error| PackError::Open(directory.to_owned(), error))?;
+    std::fs::read_dir(&root).map_err(|error| PackError::Open(directory.to_owned(), error))?;
+    Ok(root)
+}
+
+fn walked(directory: &Path, root: PathBuf, limits: &Limits) -> Result<Packed, PackError> {
+    let packed = walk::walk(root, limits)?;
+    if packed.files == 0 { Err(PackError::Empty(directory.to_owned())) } else { Ok(packed) }
 }
 
 impl Packed {

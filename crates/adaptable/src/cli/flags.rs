@@ -200,3 +200,32 @@ pub(crate) struct DeployArgs {
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
 }
+
+/// What to check, and how it is to be deployed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckArgs {
+    /// The directory with the source
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// The template, in place of recognising it: flask, fastapi, django, python
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    /// The command line that starts the app
+    #[arg(long, value_name = "CMD")]
+    pub start_command: Option<String>,
+    /// The part of the source that build and app see
+    #[arg(long, value_name = "DIR")]
+    pub base_directory: Option<String>,
+    /// The database beside the app: postgres, mongodb, mssql or none
+    #[arg(long, value_name = "KIND", value_parser = database)]
+    pub database: Option<DatabaseType>,
+    /// A variable of the run time (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(EnvName, String)>,
+    /// A settings document (YAML or JSON) to start from
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Let warnings fail, too
+    #[arg(long)]
+    pub strict: bool,
+}

@@ -144,12 +144,12 @@ fn options(args: &DeployArgs) -> Result<DeployOptions, Failure> {
 }
 
 /// Reads a settings document.
-fn settings(file: &Path) -> Result<Settings, Failure> {
+pub(super) fn settings(file: &Path) -> Result<Settings, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file("read", file, error))?;
     parse_settings(&text, &file.display().to_string())
 }
 
-fn violations(settings: &Settings) -> Vec<String> {
+pub(super) fn violations(settings: &Settings) -> Vec<String> {
     settings.violations().iter().map(|violation| format!("{}: {}", violation.key, violation.message)).collect()
 }
 

@@ -13,6 +13,8 @@ use super::modules::Modules;
 /// How many files are parsed, and how many are looked into, at most.
 const PARSE_LIMIT: usize = 400;
 const READ_LIMIT: usize = 2500;
+/// How many bytes of Python are parsed, at most.
+const PARSE_BYTES: usize = 24 << 20;
 
 /// An application object or factory that a server could import.
 #[derive(Debug, Clone)]
@@ -181,6 +183,7 @@ pub(crate) struct Survey {
 /// Parses the files that mention a framework.
 pub(crate) fn survey(modules: &Modules<'_>) -> Survey {
     let mut out = Survey::default();
+    let mut left = PARSE_BYTES;
     for path in python_files(modules.tree).into_iter().take(READ_LIMIT) {
         if out.modules.len() >= PARSE_LIMIT {
             break;
@@ -191,6 +194,8 @@ pub(crate) fn survey(modules: &Modules<'_>) -> Survey {
         if depth > 0 && !TOKENS.iter().any(|token| text.contains(token)) {
             continue;
         }
+        let Some(rest) = left.checked_sub(text.len()) else { continue };
+        left = rest;
         if let Some(module) = modules.get(&path) {
             if !is_aside(&path) {
                 out.packages.extend(module.packages.iter().cloned());

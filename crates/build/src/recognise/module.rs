@@ -6,6 +6,8 @@ use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{self as ast, Expr, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 
+use super::depth;
+
 /// The facts of a module.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
@@ -109,6 +111,10 @@ pub(crate) enum Place {
 impl Module {
     /// Reads a file's text; what can't be parsed is passed over, what can is kept.
     pub(crate) fn parse(path: &str, source: &str) -> Self {
+        if let Some(line) = depth::too_deep(source) {
+            let error = Some((line, "an expression that goes on too long to be read".to_owned()));
+            return Self { path: path.to_owned(), error, ..Self::default() };
+        }
         let parsed = parse_unchecked(source, ParseOptions::from(Mode::Module));
         let mut module = Self { path: path.to_owned(), ..Self::default() };
         if let Some(error) = parsed.errors().first() {

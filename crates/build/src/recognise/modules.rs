@@ -1,6 +1,6 @@
 //! All modules of a tree, parsed when first asked for, and what their names stand for across files.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -15,16 +15,26 @@ use super::module::{Function, Import, Module, Value};
 const FILE_LIMIT: u64 = 1024 * 1024;
 /// How far names are followed from file to file.
 const DEPTH_LIMIT: usize = 12;
+/// How many names are followed in a whole tree: files that import each other could lead in circles for ever.
+const STEP_LIMIT: u32 = 500_000;
 
 /// The modules of a tree.
 pub(crate) struct Modules<'a> {
     pub(crate) tree: &'a dyn SourceTree,
     parsed: RefCell<BTreeMap<String, Option<Rc<Module>>>>,
+    steps: Cell<u32>,
 }
 
 impl<'a> Modules<'a> {
     pub(crate) fn new(tree: &'a dyn SourceTree) -> Self {
-        Self { tree, parsed: RefCell::default() }
+        Self { tree, parsed: RefCell::default(), steps: Cell::new(0) }
+    }
+
+    /// Counts a step, and tells whether it was one too many.
+    fn spent(&self, depth: usize) -> bool {
+        let steps = self.steps.get().saturating_add(1);
+        self.steps.set(steps);
+        depth > DEPTH_LIMIT || steps > STEP_LIMIT
     }
 
     /// The text of a file, if it can be read.
@@ -76,7 +86,7 @@ impl<'a> Modules<'a> {
 
     /// What a module-level name is, if it is an application.
     pub(crate) fn kind_of_name(&self, module: &Module, name: &str, depth: usize) -> Option<Kind> {
-        if depth > DEPTH_LIMIT {
+        if self.spent(depth) {
             return None;
         }
         let bind =
@@ -102,7 +112,7 @@ impl<'a> Modules<'a> {
 
     /// What an expression is, if it is an application.
     pub(crate) fn kind_of_value(&self, module: &Module, inside: Option<&Function>, value: &Value, depth: usize) -> Option<Kind> {
-        if depth > DEPTH_LIMIT {
+        if self.spent(depth) {
             return None;
         }
         match value {
@@ -159,7 +169,7 @@ impl<'a> Modules<'a> {
         args: &[Value],
         depth: usize,
     ) -> Option<Kind> {
-        if depth > DEPTH_LIMIT {
+        if self.spent(depth) {
             return None;
         }
         if callee.rsplit('.').next().is_some_and(kinds::is_wsgi_method) {
@@ -206,7 +216,7 @@ impl<'a> Modules<'a> {
         item: Option<usize>,
         depth: usize,
     ) -> Option<Kind> {
-        if depth > DEPTH_LIMIT {
+        if self.spent(depth) {
             return None;
         }
         if let Some(function) = module.functions.get(callee) {
@@ -253,7 +263,7 @@ impl<'a> Modules<'a> {
 
     /// What a function returns, if it is an application.
     pub(crate) fn kind_of_result(&self, module: &Module, function: &Function, depth: usize) -> Option<Kind> {
-        if depth > DEPTH_LIMIT {
+        if self.spent(depth) {
             return None;
         }
         let returned = function.returns.iter().find_map(|value| self.kind_of_value(module, Some(function), value, depth + 1));
