@@ -212,7 +212,7 @@ pub fn check(tree: &(dyn SourceTree + Sync), repository: &Repository, request: &
             below
         }
         Err(check) => {
-            checks.push(check);
+            checks.push(*check);
             return Report::ended(checks, "there is no Base Directory to look into");
         }
     };

@@ -28,7 +28,7 @@ impl SourceTree for Below<'_> {
 }
 
 /// Finds the Base Directory.
-pub(super) fn find<'a>(tree: &'a (dyn SourceTree + Sync), base: Option<&str>) -> Result<(Below<'a>, Check), Check> {
+pub(super) fn find<'a>(tree: &'a (dyn SourceTree + Sync), base: Option<&str>) -> Result<(Below<'a>, Check), Box<Check>> {
     const ID: &str = "base-directory";
     let parts: Vec<&str> = base.unwrap_or_default().trim().split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let base = parts.join("/");
@@ -36,11 +36,11 @@ pub(super) fn find<'a>(tree: &'a (dyn SourceTree + Sync), base: Option<&str>) ->
         return Ok((Below { tree, base, entries: Vec::new() }, Check::ok(ID, "the whole source")));
     }
     if parts.contains(&"..") {
-        return Err(Check::failed(
+        return Err(Box::new(Check::failed(
             ID,
             format!("`{base}` leads out of the source"),
             "name a directory of the source, without `..`",
-        ));
+        )));
     }
     let prefix = format!("{base}/");
     let all = tree.entries();
@@ -62,7 +62,7 @@ pub(super) fn find<'a>(tree: &'a (dyn SourceTree + Sync), base: Option<&str>) ->
         } else {
             format!("there is no directory `{base}`")
         };
-        return Err(Check::failed(ID, reason, help));
+        return Err(Box::new(Check::failed(ID, reason, help)));
     }
     let files = entries.len();
     let check = Check::ok(ID, format!("`{base}`, {files} file{}", super::plural(files)));

@@ -66,10 +66,10 @@ pub(super) fn check(
     line: Option<&Line>,
     code: &Code,
     request: &Request,
-    origin: Option<(String, Option<usize>)>,
+    origin: Option<&(String, Option<usize>)>,
 ) -> Check {
     let Some(line) = line else { return Check::skipped(ID, "the start command can't be read that far") };
-    let place = |check: Check| match &origin {
+    let place = |check: Check| match origin {
         Some((file, line)) => check.at(file.clone(), *line),
         None => check,
     };

@@ -145,14 +145,12 @@ fn template(context: &Context<'_>, chosen: Option<&Chosen>, request: &Request) -
     let inferred = context.infer().ok();
     let Some(inferred) = inferred else {
         let files = context.survey.modules.len();
-        return match chosen {
-            Some(_) => Check::ok(ID, "Python: no framework was recognised, the start command counts"),
-            None => {
-                let looked = "Flask, FastAPI, Django and others by their syntax, a manage.py, a script that serves";
-                let help = "if the app lies in a directory of the repository, set it as the Base Directory";
-                Check::warning(ID, format!("Python, but nothing known in {files} files; looked for {looked}"), help)
-            }
-        };
+        if chosen.is_some() {
+            return Check::ok(ID, "Python: no framework was recognised, the start command counts");
+        }
+        let looked = "Flask, FastAPI, Django and others by their syntax, a manage.py, a script that serves";
+        let help = "if the app lies in a directory of the repository, set it as the Base Directory";
+        return Check::warning(ID, format!("Python, but nothing known in {files} files; looked for {looked}"), help);
     };
     let check = match request.plan.template.filter(|wish| *wish != inferred.template && *wish != Template::Python) {
         Some(wish) => {
@@ -197,7 +195,7 @@ fn started(
     let line = Line::read(command);
     checks.push(start::server(context, chosen, line.as_ref(), listing, code, request));
     checks.push(target::check(context, line.as_ref(), chosen.module_file.is_some()));
-    checks.push(listens::check(tree, line.as_ref(), code, request, origin));
+    checks.push(listens::check(tree, line.as_ref(), code, request, origin.as_ref()));
 }
 
 fn procfile_line(tree: &dyn SourceTree, path: &str) -> Option<usize> {

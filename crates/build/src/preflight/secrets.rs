@@ -97,7 +97,7 @@ fn of_file(path: &str, bytes: &[u8]) -> Option<(Option<usize>, String)> {
         return if what == ENV_FILE { env_file(bytes) } else { Some((None, what.to_owned())) };
     }
     let (at, what) = token(bytes)?;
-    let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = bytes[..at].split(|byte| *byte == b'\n').count();
     Some((Some(line), what.to_owned()))
 }
 

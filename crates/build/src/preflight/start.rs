@@ -211,7 +211,7 @@ pub(super) fn server(
         }
         Program::Script(path) => {
             let flask = code.files.get(path).and_then(|facts| {
-                facts.listens.iter().find(|listens| listens.default.1 == "5000" && listens.name.ends_with(".run"))
+                facts.listens.iter().find(|listens| listens.default.1 == "5000" && listens.name.rsplit('.').next() == Some("run"))
             });
             match flask.filter(|_| context.survey.packages.contains("flask") && !context.declares("flask-socketio")) {
                 Some(listens) => {

@@ -75,10 +75,10 @@ pub(super) fn check(context: &Context<'_>, line: Option<&Line>, generated: bool)
                     Check::skipped(ID, format!("what `{name}` starts can't be told from its words"))
                 };
             };
-            if name == "uwsgi" {
-                if let Some(script) = line.option(&["--wsgi-file", "--file"]) {
-                    return file(context, &child(&line.dir, script), "the start command names it");
-                }
+            if name == "uwsgi"
+                && let Some(script) = line.option(&["--wsgi-file", "--file"])
+            {
+                return file(context, &child(&line.dir, script), "the start command names it");
             }
             if generated {
                 return Check::ok(ID, "a module of the platform's own loads it");

@@ -30,7 +30,7 @@ pub(crate) fn too_deep(source: &str) -> Option<usize> {
             b'#' => at += bytes[at..].iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len() - at),
             b'"' | b'\'' => {
                 let end = string_end(bytes, at, byte);
-                line += bytes[at..end].iter().filter(|byte| **byte == b'\n').count();
+                line += bytes[at..end].split(|byte| *byte == b'\n').count() - 1;
                 at = end;
                 count += 1;
             }

@@ -52,7 +52,7 @@ pub(super) fn writes(mode: String) -> bool {
 /// The address of a SQLite database in a file.
 pub(super) fn is_sqlite(text: &str) -> bool {
     let Some((kind, path)) = text.split_once("://") else { return false };
-    kind.starts_with("sqlite") && !kind.contains(' ') && path.trim_matches('/') != "" && !path.contains(":memory:")
+    kind.starts_with("sqlite") && !kind.contains(' ') && !path.trim_matches('/').is_empty() && !path.contains(":memory:")
         || text == "sqlite:///"
 }
 
