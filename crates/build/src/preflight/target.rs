@@ -93,7 +93,9 @@ pub(super) fn check(context: &Context<'_>, line: Option<&Line>, generated: bool)
 
 fn file(context: &Context<'_>, path: &str, why: &str) -> Check {
     if context.modules.tree.has(path) {
-        return Check::ok(ID, format!("{path} is in the source")).at(path, None);
+        let module = crate::text::has_extension(path, "py").then(|| context.modules.get(path)).flatten();
+        let fine = || Check::ok(ID, format!("{path} is in the source")).at(path, None);
+        return module.and_then(|module| broken(&module)).unwrap_or_else(fine);
     }
     let name = path.rsplit('/').next().unwrap_or(path);
     let ends = format!("/{name}");
@@ -103,6 +105,15 @@ fn file(context: &Context<'_>, path: &str, why: &str) -> Check {
         None => "correct the start command, or commit the file".to_owned(),
     };
     Check::failed(ID, format!("there is no file {path}; {why}"), help)
+}
+
+/// A file that Python would refuse.
+fn broken(module: &Module) -> Option<Check> {
+    let (line, why) = module.error.as_ref()?;
+    let reason = format!("{} is not Python 3: {why}", module.path);
+    Some(
+        Check::failed(ID, reason, "correct the line: the app would end with a syntax error").at(module.path.clone(), Some(*line)),
+    )
 }
 
 /// The word `module:object` of a server's command line.
@@ -212,6 +223,9 @@ fn object(context: &Context<'_>, line: &Line, target: &str, default: Option<&str
     let Some(module) = context.modules.get(&path) else {
         return Check::skipped(ID, format!("{path} is too large to be looked into")).at(path, None);
     };
+    if let Some(check) = broken(&module) {
+        return check;
+    }
     if !has_name(context, &module, &path, first) {
         return no_object(context, &module, &path, name, first);
     }
@@ -250,10 +264,6 @@ fn has_name(context: &Context<'_>, module: &Module, path: &str, name: &str) -> b
 }
 
 fn no_object(context: &Context<'_>, module: &Module, path: &str, name: &str, object: &str) -> Check {
-    if let Some((line, why)) = &module.error {
-        let reason = format!("`{object}` was not found in {path}, which is not Python 3: {why}");
-        return Check::failed(ID, reason, "correct the line; a file that can't be read can't be started").at(path, Some(*line));
-    }
     let here = context.entries.iter().find(|entry| entry.path == path);
     let guarded = module.binds.iter().any(|bind| bind.name == object);
     let help = match here {

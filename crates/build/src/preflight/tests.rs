@@ -163,6 +163,8 @@ fn what_the_start_command_names() {
     let broken = "from flask import Flask\nprint 'old'\napp == Flask(\n";
     let told = report(&[("app.py", broken), LISTED], &start(&format!("{bind} app:app")));
     assert_eq!(get(&told, "start-target").line, Some(2), "{:?}", get(&told, "start-target"));
+    let told = report(&[("app.py", &format!("{FLASK}def f(:\n    pass\n")), LISTED], &Request::default());
+    assert_eq!((get(&told, "start-target").state, get(&told, "start-target").line), (State::Failed, Some(3)));
     // What can't be told is not said to be wrong.
     expect(&[("app.py", "from other import *\n"), LISTED], &start(&format!("{bind} app:app")), &[]);
     expect(&[("web/app.py", FLASK), LISTED], &start(&format!("{bind} --chdir web app:app")), &[]);
