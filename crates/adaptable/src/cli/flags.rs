@@ -203,6 +203,7 @@ pub(crate) struct DeployArgs {
 
 /// What to check, and how it is to be deployed.
 #[derive(Debug, Clone, Args)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "what reads a source is part of Linux's binary only"))]
 pub(crate) struct CheckArgs {
     /// The directory with the source
     #[arg(default_value = ".")]

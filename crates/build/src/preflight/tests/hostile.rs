@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{report as report_of, *};
 
 /// How long a busy machine may take for what takes a second at most.
@@ -114,4 +116,74 @@ fn text_of_the_source_can_not_rewrite_a_terminal() {
         report_of(&[("app.py", FLASK), ("requirements.txt", "flask\n\u{1b}]0;owned\u{7} not one\n")], &Request::default());
     let check = get(&report, "dependencies");
     assert!(check.state == State::Failed && !check.reason.chars().any(char::is_control), "{:?}", check.reason);
+}
+
+/// Pieces of Python, of command lines and of secrets, put together in ways that nobody would.
+fn piece() -> impl Strategy<Value = String> {
+    let known = [
+        "import os\n",
+        "os.environ[",
+        "'A'",
+        "]",
+        "os.getenv(",
+        ")",
+        "(",
+        "app.run(",
+        "host=",
+        "'127.0.0.1'",
+        "port=",
+        "1e9",
+        ",",
+        "\n",
+        "    ",
+        "open(",
+        "'w'",
+        "sqlite3.connect(",
+        "f'sqlite:///{",
+        "}'",
+        "if ",
+        ":",
+        "try",
+        "except KeyError",
+        "from . import *",
+        "=",
+        "\"\"\"",
+        "\\",
+        "web: ",
+        "gunicorn ",
+        "--bind",
+        "-b",
+        " -",
+        "app:",
+        "cd ",
+        "&& ",
+        "$PORT",
+        "-----BEGIN ",
+        "PRIVATE KEY-----",
+        "AKIA",
+        "ghp_",
+        "flask",
+        "==",
+        "Flask(__name__)",
+        "app",
+        "\0",
+        "\u{feff}",
+    ];
+    prop_oneof![4 => proptest::sample::select(known.to_vec()).prop_map(ToOwned::to_owned), 1 => any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_strange(pieces in proptest::collection::vec(piece(), 0..40), line in proptest::collection::vec(piece(), 0..12)) {
+        let text = pieces.concat();
+        let line = line.concat();
+        let files = [("app.py", text.as_str()), ("Procfile", &text), ("requirements.txt", &text), (".env", &text), ("gunicorn.conf.py", &text)];
+        let requests = [Request::default(), Request { base_directory: Some(line.clone()), port: Some(text.clone()), ..start(&line) }];
+        for request in &requests {
+            let report = report_of(&files, request);
+            prop_assert_eq!(report.checks.len(), ALL.len());
+        }
+        let alone = report_of(&[("app.py", FLASK), ("requirements.txt", "flask\n")], &start(&line));
+        prop_assert!(alone.checks.iter().all(|check| !check.reason.chars().any(char::is_control)));
+    }
 }
