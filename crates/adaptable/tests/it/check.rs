@@ -12,6 +12,9 @@ use crate::server::{Ran, run};
 
 const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
 
+/// What makes a directory hostile.
+type Hostile = fn(&Path);
+
 /// A directory with these files, which is no repository.
 fn directory(files: &[(&str, &str)]) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
@@ -128,7 +131,7 @@ fn what_is_ignored_is_not_looked_at() {
 
 #[test]
 fn what_can_not_be_sent_fails_at_once() {
-    let hostile: [(&str, fn(&Path)); 4] = [
+    let hostile: [(&str, Hostile); 4] = [
         ("a FIFO", |at| nix::unistd::mkfifo(&at.join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO")),
         ("a link out", |at| std::os::unix::fs::symlink("/etc/passwd", at.join("secret")).expect("a link")),
         ("links in a circle", |at| {
@@ -146,7 +149,7 @@ fn what_can_not_be_sent_fails_at_once() {
         if what == "links in a circle" {
             assert!(ran.code < 2, "{what}: {ran:?}");
         } else {
-            assert_eq!((ran.code, state(&&ran.document(), "repository")), (1, "failed"), "{what}: {ran:?}");
+            assert_eq!((ran.code, state(&ran.document(), "repository")), (1, "failed"), "{what}: {ran:?}");
         }
     }
 }
