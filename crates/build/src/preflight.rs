@@ -25,7 +25,7 @@ mod target;
 mod variables;
 
 /// How long files are looked into, at most; what remains unread is said.
-const TIME: Duration = Duration::from_millis(1200);
+const TIME: Duration = Duration::from_secs(1);
 /// The stack of the threads that walk syntax trees.
 const STACK: usize = 64 << 20;
 
@@ -222,12 +222,11 @@ pub fn check(tree: &(dyn SourceTree + Sync), repository: &Repository, request: &
         let code = deep().spawn_scoped(scope, || code::Code::read(&below, until));
         let secrets = scope.spawn(|| secrets::check(&below, until));
         let planned = deep().spawn_scoped(scope, || {
-            let code = match code {
+            planned::checks(&below, request, || match code {
                 Ok(code) => joined(code.join()),
                 // Without another thread it takes longer, nothing else.
                 Err(_) => code::Code::read(&below, until),
-            };
-            planned::checks(&below, request, &code)
+            })
         });
         let mut report = match planned {
             Ok(planned) => joined(planned.join()),

@@ -19,8 +19,8 @@ use crate::recognise::{self, Seen};
 use crate::text;
 use crate::tree::{READ_LIMIT, SourceTree};
 
-/// Everything but the size, the Base Directory and the secrets.
-pub(super) fn checks(tree: &(dyn SourceTree + Sync), request: &Request, code: &Code) -> Report {
+/// Everything but the size, the Base Directory and the secrets. `code` waits for what is read at the same time.
+pub(super) fn checks(tree: &(dyn SourceTree + Sync), request: &Request, code: impl FnOnce() -> Code) -> Report {
     let seen = Seen::look(tree, request.plan.template);
     let manifest = Manifest::find(tree, &seen.base);
     let nothing = manifest.as_ref().is_ok_and(|manifest| manifest.kind == Kind::Nothing) && seen.survey.modules.is_empty();
@@ -51,6 +51,7 @@ pub(super) fn checks(tree: &(dyn SourceTree + Sync), request: &Request, code: &C
     let chosen = context.choose(&request.plan);
     checks.push(template(&context, chosen.as_ref().ok(), request));
     checks.push(database::check(tree, &wanted, listing, request));
+    let code = &code();
     checks.push(disk::check(code, request));
     let wants = database::drivers(&wanted).first().map(|(_, wants)| *wants);
     checks.push(variables::check(tree, code, request, wants));
