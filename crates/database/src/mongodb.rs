@@ -21,6 +21,7 @@ use rand::Rng;
 
 use crate::ground::Ground;
 use crate::place::{Place, Usual, resolve};
+use crate::supply::Supply;
 use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
 use client::Session;
 use own::Own;
@@ -36,6 +37,8 @@ const USUAL: Usual = Usual {
     programs: &["/usr/bin/mongod", "/usr/local/bin/mongod", "/opt/mongodb/bin/mongod"],
     image: "docker.io/library/mongo:8",
 };
+/// The program in an image, wherever its `PATH` has it.
+const IN_IMAGE: &str = "mongod";
 /// Where a container has the authority that signed an existing server's certificate.
 const CA_INSIDE: &str = "/etc/adaptable/mongodb-ca.pem";
 /// How often it is looked at whether a database that is in use holds more than it may.
@@ -110,15 +113,15 @@ impl Mongo {
                 }
                 Home::Existing(url)
             }
-            (Some(Place::Program(program)), Some(ground)) => Home::Own(Own::new(ground, program)),
-            (Some(Place::Image(image)), Some(_)) => Home::Nowhere(DatabaseError::Unavailable {
-                what: format!("MongoDB can't be run from an image yet ({image})"),
-                help: "name an existing server in the settings, or install one and set mongodb = \"program\"".to_owned(),
-            }),
+            (Some(Place::Program(program)), Some(ground)) => Home::Own(Own::new(ground, Supply::Machine(program))),
+            (Some(Place::Image(image)), Some(ground)) => {
+                let supply = Supply::image(ground.images.as_ref(), &image, IN_IMAGE, USUAL.key)?;
+                Home::Own(Own::new(ground, supply))
+            }
             _ => Home::Nowhere(DatabaseError::Unavailable {
                 what: "there is no MongoDB server".to_owned(),
                 help:
-                    "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or install one (mongod)"
+                    "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or install one (mongod), or name an image, mongodb = \"image:docker.io/library/mongo:8\""
                         .to_owned(),
             }),
         };

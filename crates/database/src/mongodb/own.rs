@@ -6,13 +6,12 @@
 //! says that this is done.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::mongodb::bson::{Document, doc};
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, HostEntry, LayerRef, Limits, Link, Mount, Profile, Upper, VolumeName};
+use engine::{ContainerId, ContainerSpec, HostEntry, Limits, Link, Mount, Profile, Upper, VolumeName};
 use model::database::DatabaseName;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -22,6 +21,7 @@ use super::url::{MongoUrl, PORT};
 use crate::ground::{Ground, MONGODB_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
+use crate::supply::{Supplied, Supply};
 use crate::{DatabaseError, Result, Secret};
 
 /// The user inside as whom it runs, as in the vendor's image.
@@ -45,7 +45,7 @@ const ALREADY_INITIALIZED: i32 = 23;
 #[derive(Debug)]
 pub(crate) struct Own {
     ground: Ground,
-    program: PathBuf,
+    supply: Supply,
     host: String,
     id: ContainerId,
     /// Nobody gets a lease while the server is open to all who reach it.
@@ -53,42 +53,39 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// A server whose program is this one, of the machine's.
-    pub(crate) fn new(ground: Ground, program: PathBuf) -> Self {
+    /// A server whose program comes from there.
+    pub(crate) fn new(ground: Ground, supply: Supply) -> Self {
         let host = format!("server.mongodb.{}", ground.domain);
         let id = ContainerId::parse("db-mongodb").unwrap_or_else(|_| unreachable!("it is a name"));
-        Self { ground, program, host, id, gate: Mutex::new(()) }
+        Self { ground, supply, host, id, gate: Mutex::new(()) }
     }
 
     /// Whether its program is there.
     pub(crate) fn available(&self) -> Result<()> {
-        if self.program.is_file() {
-            return Ok(());
-        }
-        Err(DatabaseError::Unavailable {
-            what: format!("{} is not there", self.program.display()),
-            help:
-                "install MongoDB's server, or name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\""
-                    .to_owned(),
-        })
+        self.supply.available(
+            "install MongoDB's server, or name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or an \
+             image, mongodb = \"image:docker.io/library/mongo:8\"",
+        )
     }
 
     /// Starts it unless it runs, makes what it lacks, and keeps it running.
     pub(crate) async fn awake(&self) -> Result<Lease> {
         self.available()?;
         let _gate = self.gate.lock().await;
-        let lease = self.ground.servers.awake(self.server(false)).await?;
+        // Before the server's own patience begins: an image may be on its way for minutes.
+        let supplied = self.supply.get(USER).await?;
+        let lease = self.ground.servers.awake(self.server(&supplied, false)).await?;
         if is_made(&greeting(lease.address()).await?) {
             return Ok(lease);
         }
         drop(lease);
         self.ground.servers.stop(&self.id).await;
-        let open = self.ground.servers.awake(self.server(true)).await?;
+        let open = self.ground.servers.awake(self.server(&supplied, true)).await?;
         let made = self.make(open.address()).await;
         drop(open);
         self.ground.servers.stop(&self.id).await;
         made?;
-        self.ground.servers.awake(self.server(false)).await
+        self.ground.servers.awake(self.server(&supplied, false)).await
     }
 
     /// Makes it a replica set with an administrator.
@@ -116,10 +113,10 @@ impl Own {
         session.run("admin", doc! { "replSetReconfig": config }).await.map(drop).map_err(|error| failed(&error))
     }
 
-    fn server(&self, open: bool) -> Arc<Mongod> {
+    fn server(&self, supplied: &Supplied, open: bool) -> Arc<Mongod> {
         Arc::new(Mongod {
             ground: self.ground.clone(),
-            program: self.program.clone(),
+            supplied: supplied.clone(),
             host: self.host.clone(),
             id: self.id.clone(),
             open,
@@ -193,7 +190,7 @@ fn tagged(answer: &Document) -> Option<Document> {
 #[derive(Debug)]
 struct Mongod {
     ground: Ground,
-    program: PathBuf,
+    supplied: Supplied,
     host: String,
     id: ContainerId,
     /// Whether whoever reaches it may do everything.
@@ -217,10 +214,10 @@ impl Server for Mongod {
         Ok(ContainerSpec {
             id: self.id.clone(),
             slot: MONGODB_SLOT,
-            layers: vec![LayerRef::Machine],
+            layers: vec![self.supplied.layer.clone()],
             upper: Upper::Memory { bytes: 64 << 20 },
-            args: vec![self.program.to_string_lossy().into_owned(), "--config".to_owned(), format!("{DIRECTORY}/mongod.conf")],
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
+            args: vec![self.supplied.program.clone(), "--config".to_owned(), format!("{DIRECTORY}/mongod.conf")],
+            env: self.supplied.env.clone(),
             cwd: "/".to_owned(),
             // It finds itself by the name that its set knows it by.
             hostname: self.host.clone(),
