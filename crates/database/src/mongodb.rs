@@ -6,6 +6,7 @@ mod dump;
 mod own;
 mod url;
 mod users;
+mod way;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -137,7 +138,7 @@ impl Inner {
             Home::Existing(url) => Session::open(&url.admin()).await,
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                Ok(Session::open(&own.here(lease.address()).admin()).await?.with(Some(lease)))
+                Ok(Session::open_by(&own.here(lease.address()).admin(), own.way(lease.address())?).await?.with(Some(lease)))
             }
             Home::Nowhere(error) => Err(error.clone()),
         }
@@ -153,7 +154,8 @@ impl Inner {
             }
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                Ok(Session::open(&own.here(lease.address()).of(name, password, None)).await?.with(Some(lease)))
+                let url = own.here(lease.address()).of(name, password, None);
+                Ok(Session::open_by(&url, own.way(lease.address())?).await?.with(Some(lease)))
             }
             Home::Nowhere(error) => Err(error.clone()),
         }

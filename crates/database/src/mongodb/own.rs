@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Session, code, failed, fine_if};
 use super::url::{MongoUrl, PORT};
+use super::way::Way;
 use crate::ground::{Ground, MONGODB_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
@@ -75,7 +76,7 @@ impl Own {
         // Before the server's own patience begins: an image may be on its way for minutes.
         let supplied = self.supply.get(USER).await?;
         let lease = self.ground.servers.awake(self.server(&supplied, false)).await?;
-        if is_made(&greeting(lease.address()).await?) {
+        if is_made(&greeting(self.way(lease.address())?).await?) {
             return Ok(lease);
         }
         drop(lease);
@@ -90,12 +91,12 @@ impl Own {
 
     /// Makes it a replica set with an administrator.
     async fn make(&self, address: SocketAddr) -> Result<()> {
-        let session = Session::open(&Secret::new(direct(address))).await?;
+        let session = Session::open_by(&direct(), self.way(address)?).await?;
         let member = doc! { "_id": 0, "host": format!("{}:{PORT}", self.host) };
         let initiate = doc! { "replSetInitiate": { "_id": SET, "members": [member] } };
         fine_if(session.run("admin", initiate).await, &[ALREADY_INITIALIZED])?;
         let begun = Instant::now();
-        while !greeting(address).await?.get_bool("isWritablePrimary").unwrap_or(false) {
+        while !greeting(self.way(address)?).await?.get_bool("isWritablePrimary").unwrap_or(false) {
             if begun.elapsed() > ELECTION {
                 return Err(DatabaseError::Server("MongoDB: it does not become the primary of its own replica set".to_owned()));
             }
@@ -135,6 +136,11 @@ impl Own {
         MongoUrl::own(self.at(), ADMIN, Secret::new(""), &options).of(name, password, Some(crate::postgres::AUTHORITY_AT))
     }
 
+    /// How the platform itself reaches it.
+    pub(crate) fn way(&self, address: SocketAddr) -> Result<Way> {
+        Way::open(address, &self.host, &self.ground.certifier.authority_pem())
+    }
+
     /// The host's name and the port, for containers.
     pub(crate) fn at(&self) -> HostPort {
         HostPort { host: self.host.clone(), port: PORT }
@@ -155,19 +161,17 @@ impl Own {
     }
 }
 
-/// Options of the platform's own connections. The certificate bears the server's name, not its address, and is not looked at: between
-/// the platform and a container there is nobody, and SCRAM proves both sides.
-const DIRECT: [(&str, &str); 3] = [("directConnection", "true"), ("tls", "true"), ("tlsAllowInvalidCertificates", "true")];
+/// Options of the platform's own connections: to this server, whatever it says of its set. TLS is the way's affair.
+const DIRECT: [(&str, &str); 1] = [("directConnection", "true")];
 
-/// An address without a user.
-fn direct(address: SocketAddr) -> String {
-    let options: Vec<_> = DIRECT.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("mongodb://{address}/?{}", options.join("&"))
+/// An address without a user. Whose it is says the way.
+fn direct() -> Secret {
+    Secret::new("mongodb://server/?directConnection=true")
 }
 
 /// What the server tells everybody.
-async fn greeting(address: SocketAddr) -> Result<Document> {
-    let session = Session::open(&Secret::new(direct(address))).await?;
+async fn greeting(way: Way) -> Result<Document> {
+    let session = Session::open_by(&direct(), way).await?;
     session.run("admin", doc! { "hello": 1 }).await.map_err(|error| failed(&error))
 }
 
@@ -242,7 +246,8 @@ impl Server for Mongod {
     }
 
     async fn ready(&self, address: SocketAddr) -> bool {
-        match greeting(address).await {
+        let asked = async { greeting(Way::open(address, &self.host, &self.ground.certifier.authority_pem())?).await };
+        match asked.await {
             // Either it has been elected, or it is not a set yet.
             Ok(greeting) => {
                 self.open || greeting.get_bool("isWritablePrimary").unwrap_or(false) || greeting.contains_key("isreplicaset")
