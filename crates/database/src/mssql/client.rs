@@ -62,9 +62,8 @@ impl Session {
     }
 
     /// Keeps a server running as long as this is there.
-    pub(crate) fn with(mut self, lease: Lease) -> Self {
-        self._lease = Some(lease);
-        self
+    pub(crate) fn with(self, lease: Lease) -> Self {
+        Self { client: self.client, _lease: Some(lease) }
     }
 
     /// Does a batch of statements, and gives the rows of the last result.

@@ -23,7 +23,7 @@ use crate::ground::{Ground, MSSQL_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
 use crate::supply::{Supplied, Supply};
-use crate::{DatabaseError, Result, Secret, job};
+use crate::{DatabaseError, Result, Secret};
 
 /// The user inside as whom it runs, as in the vendor's image.
 const USER: u16 = 10_001;
@@ -122,30 +122,8 @@ impl Own {
         Handed { own: self, name: format!("{name}-{:032x}.bak", rand::rng().random::<u128>()) }
     }
 
-    /// A job with the directory in which backups are handed over, as the server's own user.
-    fn job(&self, args: &[&str]) -> Result<ContainerSpec> {
-        let id = format!("db-mssql-job-{:016x}", rand::rng().random::<u64>());
-        Ok(ContainerSpec {
-            id: ContainerId::parse(&id).map_err(|error| DatabaseError::Failed(error.to_string()))?,
-            slot: MSSQL_SLOT,
-            layers: vec![LayerRef::Machine],
-            upper: Upper::Memory { bytes: 1 << 20 },
-            args: args.iter().map(|word| (*word).to_owned()).collect(),
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
-            cwd: "/".to_owned(),
-            hostname: "backup".to_owned(),
-            profile: Profile::App,
-            limits: Limits { memory_bytes: 128 << 20, cpu_millis: 2000, cpu_weight: 100, pids: 16 },
-            mounts: vec![exchange()?],
-            stdin: false,
-            user: USER,
-            links: Vec::new(),
-            keeps_address: false,
-        })
-    }
-
     async fn run(&self, args: &[&str], input: Option<File>, output: Option<File>) -> Result<()> {
-        let done = job::run(self.ground.servers.engine(), self.job(args)?, input, output).await?;
+        let done = crate::job::run(self.ground.servers.engine(), job(args)?, input, output).await?;
         if done.is_ok() { Ok(()) } else { Err(DatabaseError::Failed(format!("hand over a backup: {}", done.problem()))) }
     }
 }
@@ -183,6 +161,28 @@ impl Handed<'_> {
             tracing::warn!(%error, "remove a backup that was handed over");
         }
     }
+}
+
+/// A job with the directory in which backups are handed over, as the server's own user.
+fn job(args: &[&str]) -> Result<ContainerSpec> {
+    let id = format!("db-mssql-job-{:016x}", rand::rng().random::<u64>());
+    Ok(ContainerSpec {
+        id: ContainerId::parse(&id).map_err(|error| DatabaseError::Failed(error.to_string()))?,
+        slot: MSSQL_SLOT,
+        layers: vec![LayerRef::Machine],
+        upper: Upper::Memory { bytes: 1 << 20 },
+        args: args.iter().map(|word| (*word).to_owned()).collect(),
+        env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
+        cwd: "/".to_owned(),
+        hostname: "backup".to_owned(),
+        profile: Profile::App,
+        limits: Limits { memory_bytes: 128 << 20, cpu_millis: 2000, cpu_weight: 100, pids: 16 },
+        mounts: vec![exchange()?],
+        stdin: false,
+        user: USER,
+        links: Vec::new(),
+        keeps_address: false,
+    })
 }
 
 fn exchange() -> Result<Mount> {
