@@ -1,6 +1,7 @@
 //! The settings of `serve`: a flag wins over an `ADAPTABLE_…` variable, that over `DATA/config.toml`, and that over the default.
 
 mod databases;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

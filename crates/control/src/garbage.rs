@@ -1,4 +1,4 @@
-//! Garbage: what no kept revision, no running instance and no build refers to goes.
+//! Garbage: what no kept revision, no running instance, no build and no setting refers to goes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -68,6 +68,8 @@ impl Control {
                 .flat_map(|entry| entry.specs.running())
                 .filter_map(|image| ImageId::parse(&image).ok()),
         );
+        // Images of servers that settings name, whether such a server runs or not.
+        images.extend(self.inner.images.kept().map_err(|error| internal("look for the images of servers", &error))?);
         let collected = collection.keep(images).await.map_err(|error| internal("collect garbage", &error))?;
         if !collected.layers.is_empty() {
             tracing::info!(layers = collected.layers.len(), "collected what nothing refers to any more");

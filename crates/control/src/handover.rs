@@ -1,8 +1,10 @@
 //! The platform's part in an upgrade: what is in use goes on in a successor, and nothing is changed while that takes over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{ErrorBody, ErrorCode, InstanceState};
+use database::DatabaseError;
 use futures_util::{StreamExt, stream};
 use model::AppName;
 use serde::{Deserialize, Serialize};
@@ -57,12 +59,37 @@ impl Control {
     pub async fn quiesce(&self) {
         self.inner.quiet.store(true, std::sync::atomic::Ordering::SeqCst);
         self.inner.changes.close();
-        self.inner.changes.wait().await;
+        loop {
+            self.inner.changes.wait().await;
+            self.inner.quieted.store(true, std::sync::atomic::Ordering::SeqCst);
+            // Who came in between has seen that nothing is refused; who comes from here on sees that it is.
+            if self.inner.changes.is_empty() {
+                return;
+            }
+            self.inner.quieted.store(false, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    /// Lets images of servers be fetched and unpacked only as a part of a change, or as one: a successor collects garbage, and knows
+    /// nothing of what is not whole yet. A deployment that has begun may go on to fetch one while the platform waits for its end.
+    pub(crate) fn gate_images(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        self.inner.images.set_gate(Box::new(move || {
+            let refused = || DatabaseError::Server("the platform is being upgraded; try again in a moment".to_owned());
+            let inner = inner.upgrade().ok_or_else(refused)?;
+            // Counted first, as above.
+            let counted = inner.changes.token();
+            if inner.quieted.load(std::sync::atomic::Ordering::SeqCst) {
+                return Err(refused());
+            }
+            Ok(Box::new(Change { _counted: counted }))
+        }));
     }
 
     /// Takes changes again.
     pub fn resume_changes(&self) {
         self.inner.quiet.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.inner.quieted.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// The apps whose deployments have not ended.

@@ -114,6 +114,8 @@ pub struct Parts {
     pub databases: Vec<Arc<dyn database::Kind>>,
     /// The places where backups lie; the nearest first.
     pub vaults: Vec<Arc<dyn vault::Vault>>,
+    /// Has the images of servers: what settings name is no garbage.
+    pub images: Arc<database::service::Images>,
 }
 
 /// The platform's inside; clones share it.
@@ -132,6 +134,7 @@ struct Inner {
     git: source::git::Remote,
     databases: Vec<Arc<dyn database::Kind>>,
     backups: Backups,
+    images: Arc<database::service::Images>,
     registry: Arc<Registry>,
     machine: Arc<Machine>,
     uploads: Uploads,
@@ -145,6 +148,8 @@ struct Inner {
     changes: TaskTracker,
     /// Whether changes are refused, because the platform is being handed over.
     quiet: AtomicBool,
+    /// Whether, beyond that, all that had begun have ended.
+    quieted: AtomicBool,
     serial: AtomicU64,
     builds: figures::Builds,
     /// Set where one is kept.
@@ -164,7 +169,7 @@ impl Control {
     ///
     /// Must be called within a runtime.
     pub fn start(config: Config, parts: Parts) -> Result<Self> {
-        let Parts { store, engine, edge, builder, git, databases, vaults } = parts;
+        let Parts { store, engine, edge, builder, git, databases, vaults, images } = parts;
         let uploads =
             Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
         let backups = Backups::new(vaults, config.data_dir.join("dumps"))
@@ -181,6 +186,7 @@ impl Control {
             git,
             databases,
             backups,
+            images,
             registry,
             machine,
             uploads,
@@ -190,12 +196,14 @@ impl Control {
             tasks: TaskTracker::new(),
             changes: TaskTracker::new(),
             quiet: AtomicBool::new(false),
+            quieted: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             builds: figures::Builds::default(),
             access_log: OnceLock::new(),
             started_at: clock::now(),
         };
         let control = Self { inner: Arc::new(inner) };
+        control.gate_images();
         for app in control.inner.store.read_now(|tx| tx.apps()).map_err(from_store)? {
             let live = match app.live {
                 Some(number) => control.inner.store.read_now(|tx| tx.revision(app.id, number)).map_err(from_store)?,

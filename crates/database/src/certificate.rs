@@ -24,6 +24,9 @@ pub trait Certifier: Send + Sync + fmt::Debug {
     /// A certificate for a server that bears these names. Asked at each start of a server.
     fn certify(&self, names: &[String]) -> Result<Certificate>;
 
+    /// The same with an RSA key, for servers that know no other.
+    fn certify_rsa(&self, names: &[String]) -> Result<Certificate>;
+
     /// The authority's own certificate in PEM, for clients to trust.
     fn authority_pem(&self) -> String;
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use crate::certificate::Certifier;
 use crate::secret::Secret;
 use crate::servers::Servers;
+use crate::service::Images;
 
 /// The range of user ids of a server that all apps share: above those of apps, whose last is 40,000.
 pub(crate) const MONGODB_SLOT: u16 = 50_001;
+/// SQL Server's.
+pub(crate) const MSSQL_SLOT: u16 = 50_002;
 
 /// What a server needs that the platform runs for all apps.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub struct Ground {
     pub domain: String,
     /// What its administrator's password is made from: always the same for a data directory, and known to nobody else.
     pub secret: Secret,
+    /// Has images, for servers that come in one.
+    pub images: Option<Arc<Images>>,
 }
 
 impl Ground {

@@ -15,6 +15,7 @@ pub mod postgres;
 mod secret;
 pub mod servers;
 pub mod service;
+mod supply;
 
 use std::fmt;
 use std::fs::File;

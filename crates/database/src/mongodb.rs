@@ -6,6 +6,7 @@ mod dump;
 mod own;
 mod url;
 mod users;
+mod way;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,6 +22,7 @@ use rand::Rng;
 
 use crate::ground::Ground;
 use crate::place::{Place, Usual, resolve};
+use crate::supply::Supply;
 use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
 use client::Session;
 use own::Own;
@@ -36,6 +38,8 @@ const USUAL: Usual = Usual {
     programs: &["/usr/bin/mongod", "/usr/local/bin/mongod", "/opt/mongodb/bin/mongod"],
     image: "docker.io/library/mongo:8",
 };
+/// The program in an image, wherever its `PATH` has it.
+const IN_IMAGE: &str = "mongod";
 /// Where a container has the authority that signed an existing server's certificate.
 const CA_INSIDE: &str = "/etc/adaptable/mongodb-ca.pem";
 /// How often it is looked at whether a database that is in use holds more than it may.
@@ -110,15 +114,15 @@ impl Mongo {
                 }
                 Home::Existing(url)
             }
-            (Some(Place::Program(program)), Some(ground)) => Home::Own(Own::new(ground, program)),
-            (Some(Place::Image(image)), Some(_)) => Home::Nowhere(DatabaseError::Unavailable {
-                what: format!("MongoDB can't be run from an image yet ({image})"),
-                help: "name an existing server in the settings, or install one and set mongodb = \"program\"".to_owned(),
-            }),
+            (Some(Place::Program(program)), Some(ground)) => Home::Own(Own::new(ground, Supply::Machine(program))),
+            (Some(Place::Image(image)), Some(ground)) => {
+                let supply = Supply::image(ground.images.as_ref(), &image, IN_IMAGE, USUAL.key)?;
+                Home::Own(Own::new(ground, supply))
+            }
             _ => Home::Nowhere(DatabaseError::Unavailable {
                 what: "there is no MongoDB server".to_owned(),
                 help:
-                    "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or install one (mongod)"
+                    "name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or install one (mongod), or name an image, mongodb = \"image:docker.io/library/mongo:8\""
                         .to_owned(),
             }),
         };
@@ -134,7 +138,7 @@ impl Inner {
             Home::Existing(url) => Session::open(&url.admin()).await,
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                Ok(Session::open(&own.here(lease.address()).admin()).await?.with(Some(lease)))
+                Ok(Session::open_by(&own.here(lease.address()).admin(), own.way(lease.address())?).await?.with(Some(lease)))
             }
             Home::Nowhere(error) => Err(error.clone()),
         }
@@ -150,7 +154,8 @@ impl Inner {
             }
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                Ok(Session::open(&own.here(lease.address()).of(name, password, None)).await?.with(Some(lease)))
+                let url = own.here(lease.address()).of(name, password, None);
+                Ok(Session::open_by(&url, own.way(lease.address())?).await?.with(Some(lease)))
             }
             Home::Nowhere(error) => Err(error.clone()),
         }

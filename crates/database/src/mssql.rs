@@ -1,7 +1,9 @@
 //! SQL Server: one server for all apps; a login, a user and a database for each.
 
 mod client;
+mod edition;
 mod exchange;
+mod own;
 mod statements;
 mod text;
 mod url;
@@ -13,12 +15,17 @@ use engine::Mount;
 use model::DatabaseType;
 use model::database::{DatabaseName, DatabaseSettings};
 use rand::Rng;
-use tiberius::Config;
+use tokio::sync::Mutex;
 
+use crate::ground::Ground;
 use crate::place::{Place, Usual, resolve};
+use crate::supply::Supply;
 use crate::{Access, Awake, Database, DatabaseError, Found, Kept, Kind, Result, Secret, Usage};
 use client::{Session, failed, settings as connection, text as column};
+pub use edition::Edition;
 pub use exchange::Exchange;
+use exchange::Exchanged;
+use own::{Handed, Own};
 pub use url::MssqlUrl;
 
 /// Where the SQL Server is, as the operator said.
@@ -51,6 +58,8 @@ pub struct MssqlSettings {
     pub server: Option<MssqlServer>,
     /// That the operator accepts Microsoft's licence for a server that the platform runs.
     pub accept_eula: bool,
+    /// Which edition that server is, or its product key.
+    pub edition: Edition,
     /// Where backups are exchanged with an existing server.
     pub backups: Option<Exchange>,
 }
@@ -58,55 +67,118 @@ pub struct MssqlSettings {
 /// Databases on a SQL Server.
 #[derive(Debug)]
 pub struct Mssql {
-    settings: MssqlSettings,
-    /// The certificate of the authority of an existing server, as the operator's file had it at the start.
-    ca: Option<Vec<u8>>,
+    home: Home,
+    /// Where backups are exchanged with an existing server.
+    backups: Option<Exchange>,
+    /// One backup at a time is on its way to or from a server of the platform's own.
+    handing: Mutex<()>,
 }
 
-impl Mssql {
-    /// Databases on the server that the settings say.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Refused`] where the authority's certificate that the address names can't be read.
-    pub fn new(settings: MssqlSettings) -> Result<Self> {
-        let ca = match &settings.server {
-            Some(Place::Existing(MssqlUrl { ca: Some(path), .. })) => Some(std::fs::read(path).map_err(|error| {
-                DatabaseError::Refused(format!("mssql: the authority's certificate {} can't be read: {error}", path.display()))
-            })?),
-            _ => None,
-        };
-        Ok(Self { settings, ca })
-    }
+/// Where the server is.
+#[derive(Debug)]
+enum Home {
+    /// It is an existing one; with the certificate of its authority, as the operator's file had it at the start.
+    Existing(MssqlUrl, Option<Vec<u8>>),
+    /// The platform runs it.
+    Own(Own),
+    /// There is none, and why.
+    Nowhere(DatabaseError),
+}
 
-    fn url(&self) -> Result<&MssqlUrl> {
-        match &self.settings.server {
-            Some(Place::Existing(url)) => Ok(url),
-            Some(Place::Program(_) | Place::Image(_)) if !self.settings.accept_eula => Err(DatabaseError::Unavailable {
-                what: "Microsoft's licence of SQL Server is not accepted".to_owned(),
-                help: "read it at https://go.microsoft.com/fwlink/?LinkId=746388 and set mssql-accept-eula = true".to_owned(),
-            }),
-            _ => Err(DatabaseError::Unavailable {
-                what: "there is no SQL Server".to_owned(),
-                help: "name an existing one in the settings, mssql = \"sqlserver://ADMIN:PASSWORD@HOST/\"".to_owned(),
-            }),
+/// A file by which the server and the platform exchange a backup.
+enum Passage<'a> {
+    Exchanged(Exchanged),
+    Handed { file: Handed<'a>, _turn: tokio::sync::MutexGuard<'a, ()> },
+}
+
+impl Passage<'_> {
+    /// What the server calls it.
+    fn server(&self) -> String {
+        match self {
+            Self::Exchanged(file) => file.server.clone(),
+            Self::Handed { file, .. } => file.path(),
         }
     }
 
-    fn config(&self, database: &str) -> Result<Config> {
-        let url = self.url()?;
-        Ok(connection(url, self.ca.as_deref(), &url.user, &url.password, database))
+    async fn take(&self, to: File) -> Result<()> {
+        match self {
+            Self::Exchanged(file) => file.take(to).await,
+            Self::Handed { file, .. } => file.take(to).await,
+        }
     }
 
-    /// A connection of the administrator's.
+    async fn give(&self, from: File) -> Result<()> {
+        match self {
+            Self::Exchanged(file) => file.give(from).await,
+            Self::Handed { file, .. } => file.give(from).await,
+        }
+    }
+
+    async fn remove(self) {
+        if let Self::Handed { file, .. } = &self {
+            file.remove().await;
+        }
+    }
+}
+
+impl Mssql {
+    /// Databases on the server that the settings say; without `ground`, none can be run here.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Refused`] where the authority's certificate that the address names can't be read, or the image's name is none.
+    pub fn new(settings: MssqlSettings, ground: Option<Ground>) -> Result<Self> {
+        let server = settings.server.or_else(|| USUAL.program().map(Place::Program));
+        let home = match (server, ground) {
+            (Some(Place::Existing(url)), _) => {
+                let read = url.ca.as_ref().map(|path| {
+                    std::fs::read(path).map_err(|error| {
+                        let path = path.display();
+                        DatabaseError::Refused(format!("mssql: the authority's certificate {path} can't be read: {error}"))
+                    })
+                });
+                let ca = read.transpose()?;
+                Home::Existing(url, ca)
+            }
+            (Some(Place::Program(_) | Place::Image(_)), _) if !settings.accept_eula => Home::Nowhere(DatabaseError::Unavailable {
+                what: "Microsoft's licence of SQL Server is not accepted".to_owned(),
+                help: "read it at https://go.microsoft.com/fwlink/?LinkId=746388 and set mssql-accept-eula = true".to_owned(),
+            }),
+            (Some(Place::Program(program)), Some(ground)) => {
+                Home::Own(Own::new(ground, Supply::Machine(program), settings.edition))
+            }
+            (Some(Place::Image(image)), Some(ground)) => {
+                let supply = Supply::image(ground.images.as_ref(), &image, USUAL.programs[0], USUAL.key)?;
+                Home::Own(Own::new(ground, supply, settings.edition))
+            }
+            _ => Home::Nowhere(DatabaseError::Unavailable {
+                what: "there is no SQL Server".to_owned(),
+                help: "name an existing one in the settings, mssql = \"sqlserver://ADMIN:PASSWORD@HOST/\", or let the platform run one, \
+                       mssql = \"image:mcr.microsoft.com/mssql/server:2022-latest\""
+                    .to_owned(),
+            }),
+        };
+        Ok(Self { home, backups: settings.backups, handing: Mutex::default() })
+    }
+
+    /// A connection of the administrator's; a server of the platform's own runs as long as it lives.
     async fn admin(&self, database: &str) -> Result<Session> {
-        Session::open(self.config(database)?).await
+        match &self.home {
+            Home::Existing(url, ca) => Session::open(connection(url, ca.as_deref(), &url.user, &url.password, database)).await,
+            Home::Own(own) => own.admin(database).await,
+            Home::Nowhere(error) => Err(error.clone()),
+        }
     }
 
-    fn exchange(&self) -> Result<&Exchange> {
-        self.settings.backups.as_ref().ok_or_else(|| DatabaseError::Unavailable {
+    /// A way for a backup between the server and here.
+    async fn passage(&self, name: &DatabaseName) -> Result<Passage<'_>> {
+        if let Home::Own(own) = &self.home {
+            return Ok(Passage::Handed { file: own.file(name), _turn: self.handing.lock().await });
+        }
+        let exchange = self.backups.as_ref().ok_or_else(|| DatabaseError::Unavailable {
             what: "SQL Server writes backups on its own machine, and the platform does not see them there".to_owned(),
             help: "share a directory between the two, and set mssql-backups = \"/PATH/ON/THE/SERVER=/PATH/HERE\"".to_owned(),
-        })
+        })?;
+        Ok(Passage::Exchanged(exchange.file(name)))
     }
 
     /// Limits what a database may hold: the first data file, and the log likewise. What is there already stays.
@@ -123,20 +195,27 @@ impl Mssql {
 
     /// Restores a dump under a name that no other database has.
     async fn restored(&self, name: &DatabaseName, dump: File, database: &str) -> Result<()> {
-        let file = self.exchange()?.file(name);
-        file.give(dump).await?;
+        let file = self.passage(name).await?;
+        let done = self.restored_from(&file, dump, database).await;
+        file.remove().await;
+        done
+    }
+
+    async fn restored_from(&self, file: &Passage<'_>, dump: File, database: &str) -> Result<()> {
         let mut master = self.admin("master").await?;
+        file.give(dump).await?;
+        let path = file.server();
         let damaged = |error: DatabaseError| match error {
             DatabaseError::Failed(why) => DatabaseError::Damaged(why),
             other => other,
         };
-        master.run(&statements::verify(&file.server)).await.map_err(damaged)?;
-        let files = master.run(&statements::list(&file.server)).await.map_err(damaged)?;
+        master.run(&statements::verify(&path)).await.map_err(damaged)?;
+        let files = master.run(&statements::list(&path)).await.map_err(damaged)?;
         let files: Vec<_> = files.iter().map(|row| (column(row, "LogicalName"), column(row, "Type"))).collect();
         let directories = master.run(statements::DIRECTORIES).await?;
         let directory = |which: &str| directories.first().map(|row| column(row, which)).unwrap_or_default();
         let moves = statements::moves(database, &files, &directory("data"), &directory("log"));
-        master.run(&statements::restore(database, &file.server, &moves)).await.map_err(damaged)?;
+        master.run(&statements::restore(database, &path, &moves)).await.map_err(damaged)?;
         master.run(&statements::check(database)).await.map_err(damaged).map(drop)
     }
 
@@ -177,7 +256,11 @@ impl Kind for Mssql {
     }
 
     async fn available(&self) -> Result<()> {
-        resolve(std::slice::from_ref(&self.url()?.host)).await?;
+        match &self.home {
+            Home::Existing(url, _) => drop(resolve(std::slice::from_ref(&url.host)).await?),
+            Home::Own(own) => return own.available(),
+            Home::Nowhere(error) => return Err(error.clone()),
+        }
         let may = self.admin("master").await?.number("SELECT CAST(IS_SRVROLEMEMBER(N'sysadmin') AS bigint)").await?;
         if may == 1 {
             return Ok(());
@@ -200,20 +283,34 @@ impl Kind for Mssql {
     }
 
     fn credentials(&self, database: &Database) -> Access {
-        let files =
-            self.ca.iter().map(|ca| Mount::File { at: CA_INSIDE.to_owned(), contents: ca.clone(), owner: None }).collect();
-        let mut access = Access { variables: Vec::new(), host: String::new(), port: url::PORT, files };
-        if let Ok(url) = self.url() {
-            access.variables = url.variables(&database.name, &database.password);
-            access.host.clone_from(&url.host.host);
-            access.port = url.host.port;
+        let (url, files) = match &self.home {
+            Home::Existing(url, ca) => {
+                let file = |ca: &Vec<u8>| Mount::File { at: CA_INSIDE.to_owned(), contents: ca.clone(), owner: None };
+                (Some(url.clone()), ca.as_ref().map(file))
+            }
+            Home::Own(own) => (Some(own.there()), Some(own.authority())),
+            Home::Nowhere(_) => (None, None),
+        };
+        Access {
+            variables: url.as_ref().map(|url| url.variables(&database.name, &database.password)).unwrap_or_default(),
+            host: url.as_ref().map(|url| url.host.host.clone()).unwrap_or_default(),
+            port: url.map_or(url::PORT, |url| url.host.port),
+            files: files.into_iter().collect(),
         }
-        access
     }
 
     async fn awake(&self, _database: &Database) -> Result<Awake> {
-        let (links, address) = resolve(std::slice::from_ref(&self.url()?.host)).await?;
-        Ok(Awake { links, address, guard: Box::new(()) })
+        match &self.home {
+            Home::Existing(url, _) => {
+                let (links, address) = resolve(std::slice::from_ref(&url.host)).await?;
+                Ok(Awake { links, address, guard: Box::new(()) })
+            }
+            Home::Own(own) => {
+                let lease = own.awake().await?;
+                Ok(Awake { links: own.links(lease.address()), address: lease.address(), guard: Box::new(lease) })
+            }
+            Home::Nowhere(error) => Err(error.clone()),
+        }
     }
 
     async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {
@@ -225,11 +322,16 @@ impl Kind for Mssql {
     }
 
     async fn backup(&self, database: &Database, to: File) -> Result<()> {
-        let file = self.exchange()?.file(&database.name);
-        let mut master = self.admin("master").await?;
-        let compressed = master.number(statements::COMPRESSES).await? == 1;
-        master.run(&statements::backup(&database.name, &file.server, compressed)).await?;
-        file.take(to).await
+        let file = self.passage(&database.name).await?;
+        let done = async {
+            let mut master = self.admin("master").await?;
+            let compressed = master.number(statements::COMPRESSES).await? == 1;
+            master.run(&statements::backup(&database.name, &file.server(), compressed)).await?;
+            file.take(to).await
+        };
+        let done: Result<()> = done.await;
+        file.remove().await;
+        done
     }
 
     async fn verify(&self, database: &Database, dump: File) -> Result<Found> {
@@ -288,7 +390,7 @@ mod tests {
 
     fn mssql(server: Option<&str>, accept_eula: bool) -> Mssql {
         let server = server.map(|text| MssqlServer::parse(text).expect("a place"));
-        Mssql::new(MssqlSettings { server, accept_eula, backups: None }).expect("settings")
+        Mssql::new(MssqlSettings { server, accept_eula, ..MssqlSettings::default() }, None).expect("settings")
     }
 
     #[tokio::test]
@@ -297,21 +399,25 @@ mod tests {
             let error = mssql(Some(server), false).available().await.expect_err("not accepted");
             assert!(error.to_string().contains("licence") && error.help().contains("mssql-accept-eula"), "{error}");
         }
-        let error = mssql(None, false).available().await.expect_err("there is none");
-        assert!(error.help().contains("sqlserver://"), "{}", error.help());
+        if USUAL.program().is_none() {
+            let error = mssql(None, true).available().await.expect_err("there is none");
+            assert!(error.help().contains("sqlserver://"), "{}", error.help());
+        }
     }
 
-    #[test]
-    fn backups_of_a_server_elsewhere_need_a_directory_that_both_see() {
-        let error = mssql(Some("sqlserver://sa:pw@192.0.2.1/"), false).exchange().expect_err("none is set").help();
+    #[tokio::test]
+    async fn backups_of_a_server_elsewhere_need_a_directory_that_both_see() {
+        let name = DatabaseName::parse("app_a").expect("a name");
+        let kind = mssql(Some("sqlserver://sa:pw@192.0.2.1/"), false);
+        let error = kind.passage(&name).await.err().expect("none is set").help();
         assert!(error.contains("mssql-backups"), "{error}");
     }
 
     #[test]
     fn a_connection_shows_no_password() {
-        let kind = mssql(Some("sqlserver://sa:topsecret@192.0.2.1/?trustServerCertificate=true"), false);
-        let config = kind.config("master").expect("a connection");
+        let url = MssqlUrl::parse("sqlserver://sa:topsecret@192.0.2.1/?trustServerCertificate=true").expect("an address");
+        let config = connection(&url, None, &url.user, &url.password, "master");
         assert_eq!(config.get_addr(), "192.0.2.1:1433");
-        assert!(!format!("{kind:?} {config:?}").contains("topsecret"));
+        assert!(!format!("{config:?} {url:?}").contains("topsecret"));
     }
 }

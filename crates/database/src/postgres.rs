@@ -13,6 +13,8 @@ mod restore;
 mod session;
 mod sql;
 
+pub(crate) use session::connector;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;

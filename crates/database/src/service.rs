@@ -6,11 +6,12 @@
 
 mod config;
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{Applied, ContainerId, ContainerSpec, Engine, EngineError, LayerRef, LayerRoom, Limits, Profile, Upper};
@@ -26,6 +27,10 @@ use crate::{DatabaseError, Result};
 /// Bytes of the disk that no image takes.
 const RESERVE: u64 = 512 << 20;
 
+/// Says whether what is on the disk may be changed now, and keeps it so as long as what it gives lives: while a platform is handed
+/// over, its successor collects garbage, and knows nothing of what this one has just fetched.
+pub type Gate = Box<dyn Fn() -> Result<Box<dyn Any + Send + Sync>> + Send + Sync>;
+
 /// Makes services of images.
 pub struct Images {
     client: Client,
@@ -34,6 +39,9 @@ pub struct Images {
     turn: Mutex<()>,
     /// So is pulling, for each name.
     pulls: std::sync::Mutex<BTreeMap<Reference, Weak<Mutex<()>>>>,
+    /// The names that settings hold: what they mean here stays.
+    kept: std::sync::Mutex<BTreeSet<Reference>>,
+    gate: OnceLock<Gate>,
 }
 
 impl fmt::Debug for Images {
@@ -55,7 +63,38 @@ pub struct Service {
 impl Images {
     /// Images come by this client, and become layers of this engine.
     pub fn new(client: Client, engine: Arc<dyn Engine>) -> Self {
-        Self { client, engine, turn: Mutex::new(()), pulls: std::sync::Mutex::default() }
+        Self {
+            client,
+            engine,
+            turn: Mutex::new(()),
+            pulls: std::sync::Mutex::default(),
+            kept: std::sync::Mutex::default(),
+            gate: OnceLock::new(),
+        }
+    }
+
+    /// Asks this before anything is fetched or unpacked. Only the first counts.
+    pub fn set_gate(&self, gate: Gate) {
+        let _first = self.gate.set(gate);
+    }
+
+    /// Keeps what this name means here, now and later, from garbage collection.
+    pub fn keep(&self, reference: &Reference) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.clone());
+    }
+
+    /// The images that are to be kept from garbage collection: what the names mean that settings hold.
+    ///
+    /// # Errors
+    /// Where that can't be found out; nothing may be collected then.
+    pub fn kept(&self) -> Result<Vec<ImageId>> {
+        let names: Vec<_> = self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let held = names.iter().filter_map(|reference| self.held(reference).transpose());
+        held.collect()
+    }
+
+    fn enter(&self) -> Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.gate.get().map(|gate| gate()).transpose()
     }
 
     /// The image that this name means here; none where it has not been pulled. Who keeps a service by its name keeps this one from
@@ -77,6 +116,8 @@ impl Images {
         let turn = self.turn_of(reference);
         let pulled = {
             let _turn = turn.lock().await;
+            let here = freshness == Freshness::Kept && self.held(reference)?.is_some();
+            let _change = if here { None } else { self.enter()? };
             self.client.pull(reference, freshness, progress).await?
         };
         let layer = self.unpacked(reference, &pulled).await?;
@@ -119,6 +160,7 @@ impl Images {
                 return Ok(layer);
             }
         }
+        let _change = self.enter()?;
         // 40 of 64 digits: what is left says nothing to people, and names have an end.
         let name = format!("i-{}", &pulled.id.0.hex()[..40]);
         let layer = engine::LayerId::parse(&name).map_err(|error| wrong(&error))?;

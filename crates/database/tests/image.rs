@@ -8,6 +8,8 @@
 mod made;
 #[path = "image/registry.rs"]
 mod registry;
+#[path = "image/shared.rs"]
+mod shared;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -186,6 +188,8 @@ type Test = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 const TESTS: &[(&str, Test)] = &[
     ("postgresql_from_an_image_keeps_what_it_is_told", |world| Box::pin(postgresql_from_an_image_keeps_what_it_is_told(world))),
+    ("mongodb_is_started_from_its_image", |world| Box::pin(shared::mongodb_is_started_from_its_image(world))),
+    ("sql_server_is_started_from_its_image", |world| Box::pin(shared::sql_server_is_started_from_its_image(world))),
     ("an_image_that_cannot_be_unpacked_leaves_nothing", |world| Box::pin(an_image_that_cannot_be_unpacked_leaves_nothing(world))),
 ];
 

@@ -23,7 +23,7 @@ fn kind() -> Option<Mssql> {
     };
     let backups = std::env::var("ADAPTABLE_TEST_MSSQL_BACKUPS").ok().map(|text| Exchange::parse(&text).expect("a directory"));
     let server = Some(MssqlServer::parse(&url).expect("an address"));
-    Some(Mssql::new(MssqlSettings { server, accept_eula: false, backups }).expect("a server"))
+    Some(Mssql::new(MssqlSettings { server, accept_eula: false, backups, ..MssqlSettings::default() }, None).expect("a server"))
 }
 
 fn database(app: &str) -> Database {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -138,7 +138,7 @@ impl Authority {
 
     /// A certificate that covers all these hosts.
     pub(crate) fn issue(&self, hosts: &[HostName], now: OffsetDateTime) -> Result<Leaf, AuthorityError> {
-        let (certificate, key) = self.sign(hosts, now, LEAF_VALIDITY)?;
+        let (certificate, key) = self.sign(hosts, now, LEAF_VALIDITY, KeyPair::generate)?;
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der)
             .map_err(|source| AuthorityError::Signing { host: first(hosts), source: source.into() })?;
@@ -149,7 +149,14 @@ impl Authority {
     /// A certificate for a server other than the edge, with its key, both in PEM. It is good for thirteen months: such a server
     /// reads it when it starts.
     pub fn certify(&self, hosts: &[HostName]) -> Result<(String, String), AuthorityError> {
-        let (certificate, key) = self.sign(hosts, OffsetDateTime::now_utc(), SERVER_VALIDITY)?;
+        let (certificate, key) = self.sign(hosts, OffsetDateTime::now_utc(), SERVER_VALIDITY, KeyPair::generate)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
+    /// The same with an RSA key, for servers that know no other.
+    pub fn certify_rsa(&self, hosts: &[HostName]) -> Result<(String, String), AuthorityError> {
+        let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
+        let (certificate, key) = self.sign(hosts, OffsetDateTime::now_utc(), SERVER_VALIDITY, rsa)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 
@@ -158,10 +165,11 @@ impl Authority {
         hosts: &[HostName],
         now: OffsetDateTime,
         validity: Duration,
+        key: impl FnOnce() -> Result<KeyPair, rcgen::Error>,
     ) -> Result<(Certificate, KeyPair), AuthorityError> {
         let name = || first(hosts);
         let signing = |source: rcgen::Error| AuthorityError::Signing { host: name(), source: source.into() };
-        let key = KeyPair::generate().map_err(signing)?;
+        let key = key().map_err(signing)?;
         let mut params = CertificateParams::default();
         for host in hosts {
             params.subject_alt_names.push(match host.ip() {
@@ -173,6 +181,9 @@ impl Authority {
         // A common name holds at most 64 characters; clients read the alternative names anyway.
         params.distinguished_name.push(DnType::CommonName, name().chars().take(64).collect::<String>());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        if key.is_compatible(&PKCS_RSA_SHA256) {
+            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         params.not_before = now - BACKDATED;

@@ -31,7 +31,8 @@ use memory::{a_weight_is_changed_while_it_runs, memory_is_pushed_out_where_there
 use servers::{a_launcher_is_taken_over_with_its_containers, a_server_is_reached_by_those_that_have_a_link};
 use volume::{
     a_link_leads_to_one_port_and_no_further, a_volume_outlives_its_containers_and_is_one_containers_at_a_time,
-    an_address_is_kept_for_its_name, the_machines_programs_run_without_its_settings_and_data,
+    an_address_is_kept_for_its_name, an_exchange_is_changed_by_several_at_once,
+    the_machines_programs_run_without_its_settings_and_data,
 };
 
 /// A platform's user id, as the launcher is told; the tests are root, which the rules keep away from containers otherwise.
@@ -66,6 +67,7 @@ tests![
     memory_is_pushed_out_where_there_is_swap,
     a_weight_is_changed_while_it_runs,
     a_volume_outlives_its_containers_and_is_one_containers_at_a_time,
+    an_exchange_is_changed_by_several_at_once,
     the_machines_programs_run_without_its_settings_and_data,
     a_link_leads_to_one_port_and_no_further,
     an_address_is_kept_for_its_name,

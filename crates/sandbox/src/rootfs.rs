@@ -155,6 +155,11 @@ fn binds(places: &Places, spec: &ContainerSpec, run: &Path, ids: BorrowedFd<'_>)
                 shifted(&directory, &at_outside, ids, *read_only)?;
                 binds.push((at_outside, at.clone(), *read_only));
             }
+            Mount::Exchange { name, at, owner } => {
+                let directory = volume::make(places, name, *owner)?;
+                shifted(&directory, &at_outside, ids, false)?;
+                binds.push((at_outside, at.clone(), false));
+            }
         }
     }
     Ok(binds)

@@ -195,6 +195,16 @@ pub enum Mount {
         /// Whether it may only be looked at, which others may do at the same time.
         read_only: bool,
     },
+    /// A volume that several containers change at the same time, all of them of the same range of user ids: where files are handed
+    /// over. Who has it as [`Mount::Volume`], and may change it, keeps out those who have it like this, and the other way round.
+    Exchange {
+        /// Which. It is made where it is missing.
+        name: VolumeName,
+        /// Where it lies inside, absolute.
+        at: String,
+        /// The user inside whose it is when it is made.
+        owner: u16,
+    },
 }
 
 /// Somebody whom a container may reach although rules say that it may not: another container of the platform, or this machine.
@@ -252,6 +262,9 @@ impl fmt::Debug for Mount {
             Self::Cache { name, at } => f.debug_struct("Cache").field("name", name).field("at", at).finish(),
             Self::File { at, .. } => f.debug_struct("File").field("at", at).finish_non_exhaustive(),
             Self::Volume { name, at, .. } => f.debug_struct("Volume").field("name", name).field("at", at).finish_non_exhaustive(),
+            Self::Exchange { name, at, .. } => {
+                f.debug_struct("Exchange").field("name", name).field("at", at).finish_non_exhaustive()
+            }
         }
     }
 }

@@ -22,16 +22,17 @@ pub(crate) type Held = Flock<File>;
 pub(crate) fn hold_all(places: &Places, mounts: &[Mount]) -> io::Result<Vec<Held>> {
     let volumes = mounts.iter().filter_map(|mount| match mount {
         Mount::Volume { name, read_only, .. } => Some((name, *read_only)),
-        _ => None,
+        Mount::Exchange { name, .. } => Some((name, true)),
+        Mount::Cache { .. } | Mount::File { .. } => None,
     });
-    volumes.map(|(name, read_only)| hold(places, name, read_only)).collect()
+    volumes.map(|(name, shared)| hold(places, name, shared)).collect()
 }
 
-fn hold(places: &Places, name: &VolumeName, read_only: bool) -> io::Result<Held> {
+fn hold(places: &Places, name: &VolumeName, shared: bool) -> io::Result<Held> {
     let directory = places.volume(name.as_str());
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
-    let how = if read_only { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
+    let how = if shared { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
     Flock::lock(file, how).map_err(|(_file, error)| {
         let error = io::Error::from(error);
         io::Error::new(error.kind(), format!("volume {name} is used by another container"))

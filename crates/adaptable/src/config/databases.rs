@@ -1,4 +1,5 @@
-//! Keys of `config.toml` that say where databases are. They hold passwords: no flag and no variable sets them, and no error repeats them.
+//! Keys of `config.toml` that say where databases are, and where images of their servers come from. They hold passwords: no flag and no
+//! variable sets them, and no error repeats them.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -6,10 +7,26 @@ use std::os::unix::fs::PermissionsExt;
 
 use database::DatabaseError;
 use database::mongodb::{MongoServer, MongoSettings};
-use database::mssql::{Exchange, MssqlServer, MssqlSettings};
+use database::mssql::{Edition, Exchange, MssqlServer, MssqlSettings};
 
 /// The keys.
-pub(super) const KEYS: [&str; 5] = ["mongodb", "mongodb-unseparated", "mssql", "mssql-accept-eula", "mssql-backups"];
+pub(super) const KEYS: [&str; 13] = [
+    "mongodb",
+    "mongodb-unseparated",
+    "mssql",
+    "mssql-accept-eula",
+    "mssql-backups",
+    "mssql-edition",
+    "registry-authorities",
+    "registry-credentials",
+    "registry-insecure",
+    "registry-limit",
+    "registry-mirrors",
+    "registry-no-proxy",
+    "registry-proxy",
+];
+/// Those whose values may hold a password.
+const SECRET: [&str; 3] = ["mongodb", "mssql", "registry-proxy"];
 
 /// Where databases are that are not PostgreSQL's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +35,8 @@ pub(crate) struct Databases {
     pub mongodb: MongoSettings,
     /// SQL Server.
     pub mssql: MssqlSettings,
+    /// How images of servers are come by.
+    pub registry: image::registry::Settings,
 }
 
 /// Values by key, each with the place where it stands.
@@ -31,7 +50,7 @@ pub(super) fn check(values: &Values, file: Option<&Metadata>, problems: &mut Vec
     };
     let text = |key: &str| values.get(key).map(|(text, _)| text.as_str());
     if let Some(file) = file
-        && let Some(key) = KEYS.iter().find(|key| text(key).is_some_and(|text| text.contains("://")))
+        && let Some(key) = SECRET.iter().find(|key| text(key).is_some_and(|text| text.contains("://")))
         && file.permissions().mode() & 0o004 != 0
     {
         say(key, "the file holds a password, and everybody may read it: chmod 600 it");
@@ -49,6 +68,10 @@ pub(super) fn check(values: &Values, file: Option<&Metadata>, problems: &mut Vec
         read("mssql-backups", error);
         None
     });
+    let edition = text("mssql-edition").map(Edition::parse).transpose().unwrap_or_else(|error| {
+        read("mssql-edition", error);
+        None
+    });
     let mut yes = |key: &str| match text(key) {
         None | Some("false") => false,
         Some("true") => true,
@@ -58,8 +81,10 @@ pub(super) fn check(values: &Values, file: Option<&Metadata>, problems: &mut Vec
         }
     };
     let (unseparated, accept_eula) = (yes("mongodb-unseparated"), yes("mssql-accept-eula"));
+    let registry = super::registry::check(values, problems);
     Databases {
         mongodb: MongoSettings { server: mongodb, unseparated },
-        mssql: MssqlSettings { server: mssql, accept_eula, backups },
+        mssql: MssqlSettings { server: mssql, accept_eula, edition: edition.unwrap_or_default(), backups },
+        registry,
     }
 }

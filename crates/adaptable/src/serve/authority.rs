@@ -83,14 +83,24 @@ impl ForServers {
 
 impl Certifier for ForServers {
     fn certify(&self, names: &[String]) -> database::Result<Certificate> {
-        let failed = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("make a certificate for a server: {error}"));
-        let hosts =
-            names.iter().map(|name| HostName::parse(name)).collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
-        let (chain_pem, key_pem) = self.0.certify(&hosts).map_err(|error| failed(&error))?;
-        Ok(Certificate { chain_pem, key_pem })
+        certificate(names, |hosts| self.0.certify(hosts))
+    }
+
+    fn certify_rsa(&self, names: &[String]) -> database::Result<Certificate> {
+        certificate(names, |hosts| self.0.certify_rsa(hosts))
     }
 
     fn authority_pem(&self) -> String {
         self.0.certificate_pem().to_owned()
     }
+}
+
+fn certificate(
+    names: &[String],
+    certify: impl FnOnce(&[HostName]) -> Result<(String, String), edge::AuthorityError>,
+) -> database::Result<Certificate> {
+    let failed = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("make a certificate for a server: {error}"));
+    let hosts = names.iter().map(|name| HostName::parse(name)).collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    let (chain_pem, key_pem) = certify(&hosts).map_err(|error| failed(&error))?;
+    Ok(Certificate { chain_pem, key_pem })
 }

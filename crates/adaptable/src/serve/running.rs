@@ -12,6 +12,7 @@ use database::mongodb::Mongo;
 use database::mssql::Mssql;
 use database::postgres::Postgres;
 use database::servers::{Servers, Timing};
+use database::service::Images;
 use database::{Certifier, Kind, Secret};
 use edge::{Authority, Edge, HostName};
 use engine::Engine;
@@ -174,9 +175,13 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         publish(data, &desk)?;
     }
     let git = Remote::open(&data.join("git")).context("prepare the git remote")?;
-    let databases = databases(config, &servers, &domain, &authority, servers_secret)?;
+    let client = image::registry::Client::new(Arc::clone(builder.layout()), config.databases.registry.clone());
+    // By the launcher that is this platform's from the beginning: that of servers may still be another's.
+    let images = Arc::new(Images::new(client, Arc::clone(&engine)));
+    let databases = databases(config, &servers, &domain, &authority, servers_secret, &images)?;
     let vaults = backups.open()?;
-    let parts = Parts { store, engine: Arc::clone(&engine), edge: bound.handle(), builder, git, databases, vaults };
+    let edge = bound.handle();
+    let parts = Parts { store, engine: Arc::clone(&engine), edge, builder, git, databases, vaults, images };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
         tokio::select! {
@@ -237,10 +242,17 @@ fn databases(
     domain: &HostName,
     authority: &Authority,
     secret: Secret,
+    images: &Arc<Images>,
 ) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
     let certifier: Arc<dyn Certifier> = Arc::new(authority::ForServers::of(authority)?);
     let domain = domain.to_string();
-    let ground = database::Ground { servers: servers.clone(), certifier: Arc::clone(&certifier), domain: domain.clone(), secret };
+    let ground = database::Ground {
+        servers: servers.clone(),
+        certifier: Arc::clone(&certifier),
+        domain: domain.clone(),
+        secret,
+        images: Some(Arc::clone(images)),
+    };
     let settings = config.databases.clone();
     let postgres = Arc::new(Postgres::new(servers.clone(), certifier, POSTGRESQL.into(), domain));
     let ahead = Arc::clone(&postgres);
@@ -253,7 +265,9 @@ fn databases(
             tracing::warn!(%error, "prepare what databases are made from");
         }
     });
-    Ok(vec![postgres, Arc::new(Mongo::new(settings.mongodb, Some(ground))?), Arc::new(Mssql::new(settings.mssql)?)])
+    let mongodb = Mongo::new(settings.mongodb, Some(ground.clone()))?;
+    let mssql = Mssql::new(settings.mssql, Some(ground))?;
+    Ok(vec![postgres, Arc::new(mongodb), Arc::new(mssql)])
 }
 
 /// The engine of the servers that apps use. Where a platform that runs still talks to its launcher, none is started yet.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use ::mongodb::Client;
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::error::ErrorKind;
-use ::mongodb::options::ClientOptions;
+use ::mongodb::options::{ClientOptions, ServerAddress};
 
+use super::way::Way;
 use crate::servers::Lease;
 use crate::{DatabaseError, Result, Secret};
 
@@ -40,16 +41,31 @@ pub(crate) struct Session {
     client: Option<Client>,
     /// Keeps a server of the platform's own running meanwhile.
     lease: Option<Lease>,
+    /// How it is reached where that is not the driver's affair.
+    way: Option<Way>,
 }
 
 impl Session {
     /// Prepares a client; it connects with the first command.
     pub(crate) async fn open(url: &Secret) -> Result<Self> {
+        Self::prepare(url, None).await
+    }
+
+    /// The same for a server that is reached in this way, wherever the address says that it is.
+    pub(crate) async fn open_by(url: &Secret, way: Way) -> Result<Self> {
+        Self::prepare(url, Some(way)).await
+    }
+
+    async fn prepare(url: &Secret, way: Option<Way>) -> Result<Self> {
         let mut options = ClientOptions::parse(url.reveal()).await.map_err(|error| failed(&error))?;
+        if let Some(way) = &way {
+            options.hosts = vec![ServerAddress::Unix { path: way.path() }];
+        }
         options.app_name = Some("adaptable".to_owned());
         options.server_selection_timeout = Some(options.server_selection_timeout.map_or(PATIENCE, |own| own.min(PATIENCE)));
         options.connect_timeout = Some(options.connect_timeout.map_or(PATIENCE, |own| own.min(PATIENCE)));
-        Client::with_options(options).map(|client| Self { client: Some(client), lease: None }).map_err(|error| failed(&error))
+        let client = Client::with_options(options).map_err(|error| failed(&error))?;
+        Ok(Self { client: Some(client), lease: None, way })
     }
 
     /// Keeps a server running as long as this is there.
@@ -80,10 +96,10 @@ impl Drop for Session {
     /// Its connections are closed, and its monitors end.
     fn drop(&mut self) {
         if let (Some(client), Ok(runtime)) = (self.client.take(), tokio::runtime::Handle::try_current()) {
-            let lease = self.lease.take();
+            let (lease, way) = (self.lease.take(), self.way.take());
             runtime.spawn(async move {
                 client.shutdown().immediate(true).await;
-                drop(lease);
+                drop((way, lease));
             });
         }
     }

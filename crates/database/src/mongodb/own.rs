@@ -6,22 +6,23 @@
 //! says that this is done.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::mongodb::bson::{Document, doc};
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, HostEntry, LayerRef, Limits, Link, Mount, Profile, Upper, VolumeName};
+use engine::{ContainerId, ContainerSpec, HostEntry, Limits, Link, Mount, Profile, Upper, VolumeName};
 use model::database::DatabaseName;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Session, code, failed, fine_if};
 use super::url::{MongoUrl, PORT};
+use super::way::Way;
 use crate::ground::{Ground, MONGODB_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
+use crate::supply::{Supplied, Supply};
 use crate::{DatabaseError, Result, Secret};
 
 /// The user inside as whom it runs, as in the vendor's image.
@@ -45,7 +46,7 @@ const ALREADY_INITIALIZED: i32 = 23;
 #[derive(Debug)]
 pub(crate) struct Own {
     ground: Ground,
-    program: PathBuf,
+    supply: Supply,
     host: String,
     id: ContainerId,
     /// Nobody gets a lease while the server is open to all who reach it.
@@ -53,52 +54,49 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// A server whose program is this one, of the machine's.
-    pub(crate) fn new(ground: Ground, program: PathBuf) -> Self {
+    /// A server whose program comes from there.
+    pub(crate) fn new(ground: Ground, supply: Supply) -> Self {
         let host = format!("server.mongodb.{}", ground.domain);
         let id = ContainerId::parse("db-mongodb").unwrap_or_else(|_| unreachable!("it is a name"));
-        Self { ground, program, host, id, gate: Mutex::new(()) }
+        Self { ground, supply, host, id, gate: Mutex::new(()) }
     }
 
     /// Whether its program is there.
     pub(crate) fn available(&self) -> Result<()> {
-        if self.program.is_file() {
-            return Ok(());
-        }
-        Err(DatabaseError::Unavailable {
-            what: format!("{} is not there", self.program.display()),
-            help:
-                "install MongoDB's server, or name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\""
-                    .to_owned(),
-        })
+        self.supply.available(
+            "install MongoDB's server, or name an existing one in the settings, mongodb = \"mongodb://ADMIN:PASSWORD@HOST/\", or an \
+             image, mongodb = \"image:docker.io/library/mongo:8\"",
+        )
     }
 
     /// Starts it unless it runs, makes what it lacks, and keeps it running.
     pub(crate) async fn awake(&self) -> Result<Lease> {
         self.available()?;
         let _gate = self.gate.lock().await;
-        let lease = self.ground.servers.awake(self.server(false)).await?;
-        if is_made(&greeting(lease.address()).await?) {
+        // Before the server's own patience begins: an image may be on its way for minutes.
+        let supplied = self.supply.get(USER).await?;
+        let lease = self.ground.servers.awake(self.server(&supplied, false)).await?;
+        if is_made(&greeting(self.way(lease.address())?).await?) {
             return Ok(lease);
         }
         drop(lease);
         self.ground.servers.stop(&self.id).await;
-        let open = self.ground.servers.awake(self.server(true)).await?;
+        let open = self.ground.servers.awake(self.server(&supplied, true)).await?;
         let made = self.make(open.address()).await;
         drop(open);
         self.ground.servers.stop(&self.id).await;
         made?;
-        self.ground.servers.awake(self.server(false)).await
+        self.ground.servers.awake(self.server(&supplied, false)).await
     }
 
     /// Makes it a replica set with an administrator.
     async fn make(&self, address: SocketAddr) -> Result<()> {
-        let session = Session::open(&Secret::new(direct(address))).await?;
+        let session = Session::open_by(&direct(), self.way(address)?).await?;
         let member = doc! { "_id": 0, "host": format!("{}:{PORT}", self.host) };
         let initiate = doc! { "replSetInitiate": { "_id": SET, "members": [member] } };
         fine_if(session.run("admin", initiate).await, &[ALREADY_INITIALIZED])?;
         let begun = Instant::now();
-        while !greeting(address).await?.get_bool("isWritablePrimary").unwrap_or(false) {
+        while !greeting(self.way(address)?).await?.get_bool("isWritablePrimary").unwrap_or(false) {
             if begun.elapsed() > ELECTION {
                 return Err(DatabaseError::Server("MongoDB: it does not become the primary of its own replica set".to_owned()));
             }
@@ -116,10 +114,10 @@ impl Own {
         session.run("admin", doc! { "replSetReconfig": config }).await.map(drop).map_err(|error| failed(&error))
     }
 
-    fn server(&self, open: bool) -> Arc<Mongod> {
+    fn server(&self, supplied: &Supplied, open: bool) -> Arc<Mongod> {
         Arc::new(Mongod {
             ground: self.ground.clone(),
-            program: self.program.clone(),
+            supplied: supplied.clone(),
             host: self.host.clone(),
             id: self.id.clone(),
             open,
@@ -136,6 +134,11 @@ impl Own {
     pub(crate) fn there(&self, name: &DatabaseName, password: &Secret) -> Secret {
         let options = [("replicaSet", SET), ("tls", "true")];
         MongoUrl::own(self.at(), ADMIN, Secret::new(""), &options).of(name, password, Some(crate::postgres::AUTHORITY_AT))
+    }
+
+    /// How the platform itself reaches it.
+    pub(crate) fn way(&self, address: SocketAddr) -> Result<Way> {
+        Way::open(address, &self.host, &self.ground.certifier.authority_pem())
     }
 
     /// The host's name and the port, for containers.
@@ -158,19 +161,17 @@ impl Own {
     }
 }
 
-/// Options of the platform's own connections. The certificate bears the server's name, not its address, and is not looked at: between
-/// the platform and a container there is nobody, and SCRAM proves both sides.
-const DIRECT: [(&str, &str); 3] = [("directConnection", "true"), ("tls", "true"), ("tlsAllowInvalidCertificates", "true")];
+/// Options of the platform's own connections: to this server, whatever it says of its set. TLS is the way's affair.
+const DIRECT: [(&str, &str); 1] = [("directConnection", "true")];
 
-/// An address without a user.
-fn direct(address: SocketAddr) -> String {
-    let options: Vec<_> = DIRECT.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("mongodb://{address}/?{}", options.join("&"))
+/// An address without a user. Whose it is says the way.
+fn direct() -> Secret {
+    Secret::new("mongodb://server/?directConnection=true")
 }
 
 /// What the server tells everybody.
-async fn greeting(address: SocketAddr) -> Result<Document> {
-    let session = Session::open(&Secret::new(direct(address))).await?;
+async fn greeting(way: Way) -> Result<Document> {
+    let session = Session::open_by(&direct(), way).await?;
     session.run("admin", doc! { "hello": 1 }).await.map_err(|error| failed(&error))
 }
 
@@ -193,7 +194,7 @@ fn tagged(answer: &Document) -> Option<Document> {
 #[derive(Debug)]
 struct Mongod {
     ground: Ground,
-    program: PathBuf,
+    supplied: Supplied,
     host: String,
     id: ContainerId,
     /// Whether whoever reaches it may do everything.
@@ -217,10 +218,10 @@ impl Server for Mongod {
         Ok(ContainerSpec {
             id: self.id.clone(),
             slot: MONGODB_SLOT,
-            layers: vec![LayerRef::Machine],
+            layers: vec![self.supplied.layer.clone()],
             upper: Upper::Memory { bytes: 64 << 20 },
-            args: vec![self.program.to_string_lossy().into_owned(), "--config".to_owned(), format!("{DIRECTORY}/mongod.conf")],
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
+            args: vec![self.supplied.program.clone(), "--config".to_owned(), format!("{DIRECTORY}/mongod.conf")],
+            env: self.supplied.env.clone(),
             cwd: "/".to_owned(),
             // It finds itself by the name that its set knows it by.
             hostname: self.host.clone(),
@@ -245,7 +246,8 @@ impl Server for Mongod {
     }
 
     async fn ready(&self, address: SocketAddr) -> bool {
-        match greeting(address).await {
+        let asked = async { greeting(Way::open(address, &self.host, &self.ground.certifier.authority_pem())?).await };
+        match asked.await {
             // Either it has been elected, or it is not a set yet.
             Ok(greeting) => {
                 self.open || greeting.get_bool("isWritablePrimary").unwrap_or(false) || greeting.contains_key("isreplicaset")

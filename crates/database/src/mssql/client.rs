@@ -8,13 +8,18 @@ use tokio::time::timeout;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use super::url::MssqlUrl;
+use crate::servers::Lease;
 use crate::{DatabaseError, Result, Secret};
 
 /// How long a server may take to accept a connection, and then a user.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to one database of a server.
-pub(crate) struct Session(Client<Compat<TcpStream>>);
+pub(crate) struct Session {
+    client: Client<Compat<TcpStream>>,
+    /// Keeps a server of the platform's own running meanwhile.
+    _lease: Option<Lease>,
+}
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,12 +57,18 @@ impl Session {
             .map_err(|error| unreached(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| unreached(error.to_string()))?;
         // A handshake's future is large.
-        Box::pin(Client::connect(config, stream.compat_write())).await.map(Self).map_err(|error| failed(&error))
+        let client = Box::pin(Client::connect(config, stream.compat_write())).await.map_err(|error| failed(&error))?;
+        Ok(Self { client, _lease: None })
+    }
+
+    /// Keeps a server running as long as this is there.
+    pub(crate) fn with(self, lease: Lease) -> Self {
+        Self { client: self.client, _lease: Some(lease) }
     }
 
     /// Does a batch of statements, and gives the rows of the last result.
     pub(crate) async fn run(&mut self, statements: &str) -> Result<Vec<Row>> {
-        let stream = self.0.simple_query(statements).await.map_err(|error| failed(&error))?;
+        let stream = self.client.simple_query(statements).await.map_err(|error| failed(&error))?;
         let results = stream.into_results().await.map_err(|error| failed(&error))?;
         Ok(results.into_iter().next_back().unwrap_or_default())
     }

@@ -96,6 +96,9 @@ pub(crate) fn backup(name: &DatabaseName, file: &str, compressed: bool) -> Strin
     )
 }
 
+/// How many databases are not there yet after a start (state 2 is recovering).
+pub(crate) const RECOVERING: &str = "SELECT CAST(COUNT(*) AS bigint) FROM sys.databases WHERE state = 2";
+
 /// Whether the edition compresses backups: all but Express (4).
 pub(crate) const COMPRESSES: &str =
     "SELECT CAST(CASE WHEN CAST(SERVERPROPERTY('EngineEdition') AS int) = 4 THEN 0 ELSE 1 END AS bigint)";

@@ -111,7 +111,7 @@ pub(super) fn failed(error: &Error) -> DatabaseError {
     }
 }
 
-fn connector(authority: &str) -> Result<TlsConnector> {
+pub(crate) fn connector(authority: &str) -> Result<TlsConnector> {
     let wrong = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("trust the platform's authority: {error}"));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {

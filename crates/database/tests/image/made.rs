@@ -123,6 +123,35 @@ pub(crate) fn postgresql() -> Made {
     made
 }
 
+/// A shell and a script that is run by it, in an image that would start something else.
+pub(crate) fn script(at: &str, text: &str) -> Made {
+    let made = Made::new();
+    let root = made.dir.path().join("root");
+    for directory in ["dev", "proc", "sys", "tmp", "etc", "run", "usr/bin", "usr/lib", "usr/lib64", "var/opt/mssql", "data"] {
+        fs::create_dir_all(root.join(directory)).expect("made");
+    }
+    for name in ["bin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), root.join(name)).expect("linked");
+    }
+    let shell = PathBuf::from("/usr/bin/dash");
+    for file in libraries(&shell).iter().chain([&shell]) {
+        copy(file, &root);
+    }
+    symlink("dash", root.join("usr/bin/sh")).expect("linked");
+    let script = root.join(at);
+    fs::create_dir_all(script.parent().expect("a parent")).expect("made");
+    fs::write(&script, text).expect("written");
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("changed");
+    made.insert(&root);
+    made.configure(&[
+        "--config.env=PATH=/usr/local/bin:/usr/bin:/bin",
+        "--config.env=FROM_IMAGE=yes",
+        "--config.entrypoint=docker-entrypoint.sh",
+        "--config.cmd=other",
+    ]);
+    made
+}
+
 /// The libraries that a program is loaded with, the loader among them.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let text = String::from_utf8(run("ldd", &[&program.display().to_string()])).expect("text");

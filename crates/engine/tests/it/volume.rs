@@ -48,6 +48,29 @@ pub(crate) async fn a_volume_outlives_its_containers_and_is_one_containers_at_a_
     assert!(!world.engine.volumes().await.expect("a list").contains(&name));
 }
 
+pub(crate) async fn an_exchange_is_changed_by_several_at_once(world: &World) {
+    let name = VolumeName::parse("hand-over").expect("a name");
+    let exchange = || Mount::Exchange { name: name.clone(), at: "/exchange".to_owned(), owner: 70 };
+    let script =
+        "echo from-the-server > /exchange/a; until [ -s /exchange/b ]; do sleep 0.1; done; cat /exchange/b; exec sleep 60";
+    let mut server = world.engine.create(with(world.sh("server", script), exchange(), 70)).await.expect("it begins");
+    let script =
+        "until [ -s /exchange/a ]; do sleep 0.1; done; cat /exchange/a; echo from-the-job > /exchange/b; stat -c %u /exchange/a";
+    let (exit, text) = world.run(with(world.sh("job", script), exchange(), 70)).await;
+    assert_eq!((exit.code, text.as_str()), (Some(0), "from-the-server\n70\n"));
+    let (mut stdout, _) = server.take_output().expect("its output");
+    let mut said = [0; 13];
+    tokio::io::AsyncReadExt::read_exact(&mut stdout, &mut said).await.expect("what it has read");
+    assert_eq!(&said, b"from-the-job\n");
+    // Who wants it alone waits, and nobody removes it meanwhile.
+    let alone = Mount::Volume { name: name.clone(), at: "/exchange".to_owned(), owner: 70, read_only: false };
+    let alone = world.engine.create(with(world.sh("alone", "true"), alone, 70)).await;
+    assert!(matches!(alone, Err(EngineError::Busy(_))), "{alone:?}");
+    assert!(matches!(world.engine.remove_volume(&name).await, Err(EngineError::Busy(_))));
+    world.engine.stop(&server.id, Duration::ZERO).await.expect("stopped");
+    world.engine.remove_volume(&name).await.expect("removed");
+}
+
 pub(crate) async fn the_machines_programs_run_without_its_settings_and_data(world: &World) {
     let mut spec = world.sh("machine", "id -un; python3 -c 'import ssl, sqlite3; print(\"fine\")'; ls /etc /home /root; touch /usr/x; touch /tmp/x && echo written");
     spec.layers = vec![LayerRef::Machine];

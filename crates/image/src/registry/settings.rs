@@ -25,7 +25,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// How the internet is reached. This machine itself is reached without a proxy, always.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub enum Proxy {
     /// As `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, like curl.
     #[default]
@@ -39,6 +39,17 @@ pub enum Proxy {
         /// What is reached without it, as in `NO_PROXY`.
         except: String,
     },
+}
+
+impl fmt::Debug for Proxy {
+    /// Its address may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "Environment",
+            Self::None => "None",
+            Self::Through { .. } => "Through",
+        })
+    }
 }
 
 impl Proxy {
@@ -74,7 +85,7 @@ impl Default for Limits {
 }
 
 /// How registries are reached. The default knows no mirror and no user, and takes the machine's proxy and authorities.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where a registry's images are asked for in its place: registry as in a reference, and a base address as in
     /// `https://mirror.example` or `https://cache.example/docker-hub` (the path is put in front of the repository's name).
@@ -146,6 +157,17 @@ pub(super) struct Base {
 const DOCKER_API: &str = "registry-1.docker.io";
 
 impl Settings {
+    /// Whether they can be used, before anything is asked for.
+    ///
+    /// # Errors
+    /// What can't be.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        for registry in self.mirrors.keys() {
+            self.base(registry)?;
+        }
+        super::transport::Transport::new(self).map(drop)
+    }
+
     /// Whether a host (with its port) may be reached without TLS.
     pub(super) fn may_be_plain(&self, authority: &str) -> bool {
         is_this_machine(authority) || self.insecure.contains(authority)
