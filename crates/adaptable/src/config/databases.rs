@@ -55,7 +55,7 @@ pub(super) fn check(values: &Values, file: Option<&Metadata>, problems: &mut Vec
     {
         say(key, "the file holds a password, and everybody may read it: chmod 600 it");
     }
-    let mut read = |key: &'static str, error: DatabaseError| say(key, &format!("{error} {}", error.help()).trim_end().to_owned());
+    let mut read = |key: &'static str, error: DatabaseError| say(key, format!("{error} {}", error.help()).trim_end());
     let mongodb = text("mongodb").map(MongoServer::parse).transpose().unwrap_or_else(|error| {
         read("mongodb", error);
         None
