@@ -280,11 +280,14 @@ pub(crate) enum DbAction {
         #[arg(value_name = "BACKUP", value_parser = BackupId::parse)]
         backup: BackupId,
     },
-    /// Put a backup in the place of what it holds, which is kept as another backup
+    /// Put a backup, or what it held at a moment, in the place of what it holds, which is kept as another backup
     Restore {
-        /// Its id (see backups)
-        #[arg(value_name = "BACKUP", value_parser = BackupId::parse)]
-        backup: BackupId,
+        /// The backup's id (see backups)
+        #[arg(value_name = "BACKUP", value_parser = BackupId::parse, required_unless_present = "at")]
+        backup: Option<BackupId>,
+        /// The moment, as in 2026-11-24T12:00:00Z (PostgreSQL, with database.pointInTime)
+        #[arg(long, value_name = "TIME", conflicts_with = "backup")]
+        at: Option<jiff::Timestamp>,
     },
     /// Give its user another password, and the app new instances that know it
     Rotate,

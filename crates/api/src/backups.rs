@@ -40,6 +40,17 @@ pub struct VerifiedDocument {
     pub rows: u64,
 }
 
+/// Answer to `POST /apps/{app}/database/restore?at=TIME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MomentDocument {
+    /// The app.
+    pub app: AppName,
+    /// The moment whose contents its database holds now.
+    pub at: Timestamp,
+    /// The backup of what it held before.
+    pub before: BackupId,
+}
+
 /// Answer to `POST /apps/{app}/database/backups/{id}/restore`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreDocument {

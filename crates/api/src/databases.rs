@@ -34,6 +34,9 @@ pub struct DatabaseInfo {
     pub connections: u32,
     /// How many there may be.
     pub max_connections: u32,
+    /// The first moment that it can be restored to; none where `database.pointInTime` is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recoverable_since: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -20,7 +20,7 @@ pub use apps::{
     AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, LastHour, RevisionSummary,
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
-pub use backups::{BackupDocument, RestoreDocument, VerifiedDocument};
+pub use backups::{BackupDocument, MomentDocument, RestoreDocument, VerifiedDocument};
 pub use client::{Client, ClientError};
 pub use databases::{DatabaseInfo, OutsideAccess};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};

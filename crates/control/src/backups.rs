@@ -1,5 +1,6 @@
 //! Backups of apps' databases: made, verified by a restore into a scratch database, restored, listed.
 
+mod moment;
 mod night;
 mod places;
 mod report;

@@ -233,6 +233,12 @@ impl Control {
             DatabaseState::Making => database::Usage::default(),
             _ => kind.usage(&row.kept).await.map_err(|error| failed(&error))?,
         };
+        let since = match row.state {
+            DatabaseState::Ready if settings.database.point_in_time => {
+                kind.covered(&row.kept).await.map_err(|error| failed(&error))?
+            }
+            _ => None,
+        };
         let variables = access.variables.iter().map(|(name, value)| {
             let secret =
                 value.reveal().contains(row.kept.password.reveal()) || name == "DATABASE_URL" || name.ends_with("PASSWORD");
@@ -254,6 +260,7 @@ impl Control {
             limit_bytes: settings.database.storage * 1024 * 1024,
             connections: usage.connections,
             max_connections: settings.database.max_connections,
+            recoverable_since: since.and_then(|since| since.try_into().ok()),
             created_at: clock::timestamp(row.created_at),
         })
     }

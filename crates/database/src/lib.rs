@@ -19,6 +19,7 @@ mod supply;
 
 use std::fmt;
 use std::fs::File;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use engine::{Link, Mount};
@@ -158,6 +159,23 @@ pub trait Kind: Send + Sync + fmt::Debug {
 
     /// Puts a dump in the place of what the database holds, in one step: either all of it or nothing.
     async fn restore(&self, database: &Database, dump: File) -> Result<()>;
+
+    /// Makes a copy from which moments from now on can be recovered, and removes those that need not be kept, where the settings ask for
+    /// recovery to a moment; otherwise nothing.
+    async fn base(&self, _database: &Database) -> Result<()> {
+        Ok(())
+    }
+
+    /// The first moment that can be recovered; `None` where none can.
+    async fn covered(&self, _database: &Database) -> Result<Option<SystemTime>> {
+        Ok(None)
+    }
+
+    /// Writes a dump of what the database held at a moment; one that is not covered is refused. Nobody must use it meanwhile: its server
+    /// is stopped.
+    async fn at(&self, _database: &Database, _moment: SystemTime, _to: File) -> Result<()> {
+        Err(DatabaseError::Refused("only a PostgreSQL database can be restored to a moment".to_owned()))
+    }
 
     /// Removes the database and its user. Fine where they are gone.
     async fn drop(&self, database: &Database) -> Result<()>;

@@ -9,6 +9,7 @@ mod dump;
 mod install;
 mod limits;
 mod make;
+mod moment;
 mod restore;
 mod session;
 mod sql;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use engine::{HostEntry, Link, Mount};
@@ -175,6 +177,18 @@ impl Kind for Postgres {
 
     async fn restore(&self, database: &Database, dump: File) -> Result<()> {
         restore::restore(self, database, dump).await
+    }
+
+    async fn base(&self, database: &Database) -> Result<()> {
+        moment::base(self, database).await
+    }
+
+    async fn covered(&self, database: &Database) -> Result<Option<SystemTime>> {
+        moment::covered(self, database).await
+    }
+
+    async fn at(&self, database: &Database, moment: SystemTime, to: File) -> Result<()> {
+        moment::at(self, database, moment, to).await
     }
 
     async fn drop(&self, database: &Database) -> Result<()> {

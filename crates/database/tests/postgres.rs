@@ -14,6 +14,8 @@ mod isolation;
 mod life;
 #[path = "postgres/limits.rs"]
 mod limits;
+#[path = "postgres/moments.rs"]
+mod moments;
 #[path = "postgres/world.rs"]
 mod world;
 
@@ -46,6 +48,7 @@ tests![
     dumps::a_dump_restored_equals_the_original,
     dumps::a_damaged_dump_is_noticed_and_nothing_is_lost,
     dumps::functions_in_a_dump_are_nobody_when_it_is_read,
+    moments::a_database_is_restored_to_a_moment,
     crash::acknowledged_rows_survive_the_end_of_the_server,
     crash::acknowledged_rows_survive_the_end_of_the_platform,
     crash::a_server_that_crashed_is_back_at_its_address,

@@ -222,6 +222,12 @@ impl Settings {
         self.resource_violations(&mut say);
         self.serving.violations(&mut say);
         self.database.violations(&mut say);
+        if self.database.point_in_time && self.database_type != DatabaseType::Postgres {
+            say(
+                "database.pointInTime",
+                "only a PostgreSQL database (databaseType: postgres) can be restored to a moment".to_owned(),
+            );
+        }
         found
     }
 
@@ -293,6 +299,15 @@ mod tests {
         assert!(settings.violations().is_empty());
         assert_eq!(settings.resource_config.memory, 512);
         assert_eq!(settings.database_type, DatabaseType::None);
+    }
+
+    #[test]
+    fn only_postgresql_goes_back_to_a_moment() {
+        for (kind, found) in [("postgres", 0), ("mongodb", 1), ("none", 1)] {
+            let text = format!(r#"{{"databaseType":"{kind}","database":{{"pointInTime":true}}}}"#);
+            let settings: Settings = serde_json::from_str(&text).expect("a document");
+            assert_eq!(settings.violations().len(), found, "{kind}: {:?}", settings.violations());
+        }
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! Who may do something with an app may not see the backups of one of the same name that was deleted before: that was another app,
 //! perhaps of somebody else. Only whom the whole platform is open to sees those.
 
-use api::{BackupDocument, RestoreDocument};
+use api::{BackupDocument, MomentDocument, RestoreDocument};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use control::Control;
+use jiff::Timestamp;
 use model::backup::BackupId;
+use serde::Deserialize;
 
 use crate::access::{ForApp, ForPlatform};
 use crate::answer::{Answer, Problem};
@@ -39,6 +42,22 @@ pub(crate) async fn restore(
     Path((_, backup)): Path<(String, String)>,
 ) -> Answer<Json<RestoreDocument>> {
     Ok(Json(control.restore_backup(&app, &parse(&backup)?, whole.is_ok()).await?))
+}
+
+/// The moment to which a database is restored.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Moment {
+    at: Timestamp,
+}
+
+pub(crate) async fn restore_moment(
+    ForApp(app): ForApp,
+    State(control): State<Control>,
+    query: Result<Query<Moment>, QueryRejection>,
+) -> Answer<Json<MomentDocument>> {
+    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    Ok(Json(control.restore_moment(&app, query.at).await?))
 }
 
 fn parse(backup: &str) -> Answer<BackupId> {

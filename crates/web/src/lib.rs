@@ -55,6 +55,7 @@ pub fn router(control: Control) -> Router {
         .route("/apps/{app}/database/backups", get(backups::list).post(backups::create))
         .route("/apps/{app}/database/backups/{backup}/verify", post(backups::verify))
         .route("/apps/{app}/database/backups/{backup}/restore", post(backups::restore))
+        .route("/apps/{app}/database/restore", post(backups::restore_moment))
         .route("/apps/{app}/database/connect", post(databases::connect).layer(DefaultBodyLimit::disable()))
         .route("/apps/{app}/pause", post(apps::pause))
         .route("/apps/{app}/resume", post(apps::resume))

@@ -26,7 +26,9 @@ pub(super) async fn run(context: &Context, app: &AppName, action: DbAction) -> R
         DbAction::Backup => backups::make(&client, context.printer, app).await,
         DbAction::Backups => backups::list(&client, context.printer, app).await,
         DbAction::Verify { backup } => backups::verify(&client, context.printer, app, &backup).await,
-        DbAction::Restore { backup } => backups::restore(&client, context.printer, app, &backup).await,
+        DbAction::Restore { backup: Some(backup), .. } => backups::restore(&client, context.printer, app, &backup).await,
+        DbAction::Restore { at: Some(at), .. } => backups::restore_moment(&client, context.printer, app, at).await,
+        DbAction::Restore { .. } => Err(Failure::usage("a backup or a moment is needed", format!("adaptable db {app} backups"))),
         DbAction::Rotate => {
             let began = Instant::now();
             let changed = client.rotate_database(app).await?;
@@ -45,6 +47,9 @@ fn print(printer: Printer, info: &DatabaseInfo, revealed: bool) -> Result<(), Fa
     printer.line(&format!("  reached at   {}:{}, by {}'s instances alone", info.host, info.port, info.app))?;
     if let Some(outside) = &info.outside {
         printer.line(&format!("  from outside {}:{}, by {}", outside.host, outside.port, outside.allow.join(", ")))?;
+    }
+    if let Some(since) = info.recoverable_since {
+        printer.line(&format!("  recoverable  to any moment since {since}: adaptable db {} restore --at TIME", info.app))?;
     }
     printer.line("  variables that the app finds:")?;
     for (name, value) in &info.variables {

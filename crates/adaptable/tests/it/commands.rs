@@ -181,6 +181,13 @@ fn backups_are_listed_made_verified_and_restored() {
     server.expect(&format!("POST {path}/20261124T031500Z-ab12/restore"), 200, restored);
     let ran = server.run(&["db", "shop", "restore", "20261124T031500Z-ab12"]);
     assert!(ran.code == 0 && ran.stderr.contains("adaptable db shop restore 20261124T120000Z-0001"), "{ran:?}");
+    let restored = r#"{"app":"shop","at":"2026-11-24T12:00:00.5Z","before":"20261124T120000Z-0001"}"#;
+    server.expect("POST /api/v1/apps/shop/database/restore?at=2026-11-24T12:00:00.5Z", 200, restored);
+    let ran = server.run(&["db", "shop", "restore", "--at", "2026-11-24T13:00:00.5+01:00"]);
+    assert!(ran.code == 0 && ran.stderr.contains("adaptable db shop restore 20261124T120000Z-0001"), "{ran:?}");
+    for bad in [&["--at", "noon"][..], &[], &["20261124T031500Z-ab12", "--at", "2026-11-24T12:00:00Z"]] {
+        assert_eq!(server.run(&[&["db", "shop", "restore"], bad].concat()).code, 2, "{bad:?}");
+    }
     // What is no id is not asked for.
     assert_eq!(server.run(&["db", "shop", "restore", "../../etc/passwd"]).code, 2);
 }

@@ -2,6 +2,7 @@
 
 use http::{HeaderValue, Method, header};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use model::backup::BackupId;
 use model::{AppName, DeploymentNumber, Settings};
 use serde::de::DeserializeOwned;
@@ -9,8 +10,8 @@ use serde::de::DeserializeOwned;
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
     Accepted, AppStatus, AppSummary, BackupDocument, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport,
-    EnvKind, EnvPatch, EnvVariables, Event, LogLine, LogQuery, NewToken, Platform, RestoreDocument, RevisionSummary,
-    RollbackRequest, ScalePatch, SettingsChanged, Split, TokenSummary, Upload,
+    EnvKind, EnvPatch, EnvVariables, Event, LogLine, LogQuery, MomentDocument, NewToken, Platform, RestoreDocument,
+    RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split, TokenSummary, Upload,
 };
 
 /// No body.
@@ -190,6 +191,11 @@ impl Client {
     /// Puts a backup in the place of what the app's database holds.
     pub async fn restore_backup(&self, app: &AppName, id: &BackupId) -> Result<RestoreDocument, ClientError> {
         self.patient(&format!("/apps/{app}/database/backups/{id}/restore")).await
+    }
+
+    /// Puts what the app's database held at a moment in the place of what it holds.
+    pub async fn restore_moment(&self, app: &AppName, at: Timestamp) -> Result<MomentDocument, ClientError> {
+        self.patient(&format!("/apps/{app}/database/restore?at={at}")).await
     }
 
     /// How long it takes is a matter of the database's size, so it has no limit here.

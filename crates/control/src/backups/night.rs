@@ -135,6 +135,7 @@ impl Control {
         let since = there().filter(|row| report::counts(row)).map(|row| row.backup.made_at).max().unwrap_or(created_at);
         if backup::is_due(&entry.name, since, now) {
             self.make_backup(entry, BackupKind::Daily).await?;
+            self.renew_base(entry).await;
         }
         for row in there().filter(|row| report::counts(row)) {
             self.copy_where_missing(entry, row.clone()).await?;

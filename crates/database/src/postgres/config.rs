@@ -70,7 +70,7 @@ pub(super) fn pg_hba_conf(name: &str) -> String {
     let [restorer, scratch] = beside;
     let name = sql::identifier(name);
     format!(
-        "hostssl all       {SUPERUSER}  all  scram-sha-256
+        "hostssl all,replication {SUPERUSER} all scram-sha-256
 hostssl {name}    {name}      all  scram-sha-256
 hostssl {scratch} {restorer}  all  scram-sha-256
 host    all       all         all  reject

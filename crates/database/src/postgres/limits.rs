@@ -3,7 +3,7 @@
 use model::database::{DatabaseSettings, EXTENSIONS};
 
 use super::config::RESERVED;
-use super::{Postgres, cluster, session, sql};
+use super::{Postgres, cluster, moment, session, sql};
 use crate::{Database, DatabaseError, Enforcement, Result};
 
 /// Brings a database to its settings. Another number of connections is the role's limit at once; the server itself has room for
@@ -11,6 +11,7 @@ use crate::{Database, DatabaseError, Enforcement, Result};
 pub(super) async fn apply(postgres: &Postgres, database: &Database, settings: &DatabaseSettings) -> Result<()> {
     connections(postgres, database, settings.max_connections).await?;
     extensions(postgres, database, &settings.extensions).await?;
+    moment::apply(postgres, database, settings.point_in_time).await?;
     enforce(postgres, database, settings).await.map(drop)
 }
 

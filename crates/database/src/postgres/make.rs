@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::cluster::{self, Cluster, USER, VOLUME_AT, container, failed, file};
 use super::config::{RESERVED, postgresql_conf};
-use super::{Postgres, SUPERUSER, limits, sql};
+use super::{Postgres, SUPERUSER, limits, moment, sql};
 use crate::{Database, DatabaseError, Result, Secret, job};
 
 /// Counts templates that are made differently: another number, another template.
@@ -171,6 +171,7 @@ pub(super) async fn drop(postgres: &Postgres, database: &Database) -> Result<()>
     // One that runs since before this platform, and that nobody has asked for since.
     engine.stop(&id, Duration::ZERO).await?;
     engine.remove_volume(&cluster::volume(database)).await?;
+    engine.remove_volume(&moment::scratch_volume(database)).await?;
     engine.release(&id).await?;
     Ok(())
 }

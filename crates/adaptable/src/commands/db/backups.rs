@@ -1,6 +1,7 @@
 //! `db APP backup`, `backups`, `verify`, `restore`.
 
 use api::{BackupDocument, Client};
+use jiff::Timestamp;
 use model::AppName;
 use model::backup::BackupId;
 
@@ -49,6 +50,16 @@ pub(super) async fn restore(client: &Client, printer: Printer, app: &AppName, id
         return printer.document(&restored);
     }
     printer.note(&format!("{app} has what backup {} holds", restored.restored));
+    printer.note(&format!("what was there before: adaptable db {app} restore {}", restored.before));
+    Ok(())
+}
+
+pub(super) async fn restore_moment(client: &Client, printer: Printer, app: &AppName, at: Timestamp) -> Result<(), Failure> {
+    let restored = client.restore_moment(app, at).await?;
+    if printer.json() {
+        return printer.document(&restored);
+    }
+    printer.note(&format!("the database of {app} is as it was at {}", restored.at));
     printer.note(&format!("what was there before: adaptable db {app} restore {}", restored.before));
     Ok(())
 }
