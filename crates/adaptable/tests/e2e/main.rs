@@ -16,6 +16,7 @@ mod grpc;
 mod handover;
 mod images;
 mod isolation;
+mod moments;
 mod mongodb;
 mod push;
 mod scaling;

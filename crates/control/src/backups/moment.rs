@@ -76,8 +76,12 @@ async fn check(entry: &Entry, beside: &Beside, at: Timestamp) -> Result<()> {
     let since = since.and_then(|since| Timestamp::try_from(since).ok());
     let app = &entry.name;
     let Some(since) = since else {
-        return Err(ErrorBody::new(ErrorCode::Conflict, format!("the database of {app} can't be restored to a moment"))
-            .help(format!("a backup can be restored (`adaptable db {app} backups`); moments from when database.pointInTime is set in the settings of a PostgreSQL database")));
+        return Err(ErrorBody::new(ErrorCode::Conflict, format!("the database of {app} can't be restored to a moment")).help(
+            format!(
+                "moments are kept from when database.pointInTime is true in its settings (PostgreSQL); a backup can be restored: \
+             adaptable db {app} backups"
+            ),
+        ));
     };
     let now = Timestamp::now();
     if at < since || at >= now {
