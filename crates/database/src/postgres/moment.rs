@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Keeps a segment: it has its name once it is whole and on the disk. One that is there already must be the same.
-const KEEP: &str = r#"d=/data/archive/wal; f=$d/%f.gz; if test -e $f; then gzip -dc <$f | cmp -s - %p; else
-mkdir -p $d && gzip -1 -n -c <%p >$d/new && sync $d/new && mv $d/new $f && sync $d; fi"#;
+const KEEP: &str = r"d=/data/archive/wal; f=$d/%f.gz; if test -e $f; then gzip -dc <$f | cmp -s - %p; else
+mkdir -p $d && gzip -1 -n -c <%p >$d/new && sync $d/new && mv $d/new $f && sync $d; fi";
 
 /// Plays the log back, and writes a dump of what that comes to. The server's lines are shown where it does not come to anything.
 const RECOVER: &str = r#"set -eu
@@ -309,6 +309,23 @@ recovery_target_action = 'promote'
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_is_kept_once_and_never_replaced() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (segment, archive) = (root.path().join("segment"), root.path().join("wal"));
+        let script = KEEP.replace("/data/archive/wal", archive.to_str().expect("a plain path"));
+        let script = script.replace("%p", segment.to_str().expect("a plain path")).replace("%f", "0001").replace('\n', " ");
+        let keep = |contents: &str| {
+            std::fs::write(&segment, contents).expect("written");
+            std::process::Command::new("/bin/sh").args(["-c", &script]).output().expect("a shell").status.success()
+        };
+        assert!(keep("one"), "it is kept");
+        assert!(keep("one"), "it is there already");
+        assert!(!keep("another"), "one of that name with other contents is there");
+        let names: Vec<_> = std::fs::read_dir(&archive).expect("read").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["0001.gz"]);
+    }
 
     #[test]
     fn names_of_copies_are_read_and_others_are_not() {
