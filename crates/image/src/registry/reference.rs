@@ -33,6 +33,9 @@ pub struct ReferenceError {
     why: &'static str,
 }
 
+/// Why a name of another length is none.
+const LENGTH: &str = "the name is empty, or longer than 255 characters";
+
 impl Reference {
     /// Checks a text from outside, and completes what it leaves out.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
@@ -54,7 +57,7 @@ impl Reference {
             return Err(refuse("the tag is not made of letters, digits, '_', '.' and '-'"));
         }
         if name.is_empty() || name.len() > LONGEST {
-            return Err(refuse("the name is empty, or longer than 255 characters"));
+            return Err(refuse(LENGTH));
         }
         let (registry, path) = match name.split_once('/') {
             Some((first, path)) if first.contains(['.', ':']) || first == "localhost" || first.starts_with('[') => (first, path),
@@ -70,6 +73,10 @@ impl Reference {
         let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY.to_owned() } else { registry };
         let is_short = registry == DEFAULT_REGISTRY && !path.contains('/');
         let repository = if is_short { format!("{DEFAULT_NAMESPACE}/{path}") } else { path.to_owned() };
+        // What is left out counts: the whole name must be one again.
+        if registry.len() + 1 + repository.len() > LONGEST {
+            return Err(refuse(LENGTH));
+        }
         let tag = match (tag, digest) {
             (None, None) => Some(DEFAULT_TAG.to_owned()),
             (tag, _) => tag.map(str::to_owned),
