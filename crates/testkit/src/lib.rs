@@ -15,4 +15,4 @@ pub use http::{Answer, Connection, exchange};
 pub use metrics::Metrics;
 pub use platform::{Options, Output, Platform, wait_until};
 pub use visitors::{Report, Visitors, Way};
-pub use world::{leftovers, tags};
+pub use world::{Contained, contained, leftovers, tags};

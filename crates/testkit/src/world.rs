@@ -1,5 +1,6 @@
 //! What a platform must not leave behind on the machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,8 +23,40 @@ pub fn leftovers(data_dir: &Path) -> Vec<String> {
     found
 }
 
+/// A process in a container of a platform, as the machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contained {
+    /// Its number outside the container.
+    pub pid: u32,
+    /// Its name: at most 15 characters (`proc_pid_comm(5)`).
+    pub name: String,
+    /// Whether it is the container's first: number 1 inside.
+    pub first: bool,
+}
+
+/// Processes in the containers whose control groups bear the tag.
+pub fn contained(tag: &str) -> Vec<Contained> {
+    let below = groups(&format!("adaptable-{tag}")).into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten());
+    let listed = below.flatten().flat_map(|entry| {
+        let procs = fs::read_to_string(entry.path().join("cgroup.procs")).unwrap_or_default();
+        procs.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>()
+    });
+    // A process is in a group of each hierarchy.
+    let listed: BTreeSet<_> = listed.collect();
+    listed.into_iter().filter_map(process).collect()
+}
+
+/// A process; none once it is gone.
+fn process(pid: u32) -> Option<Contained> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?;
+    Some(Contained { pid, name, first: inside == "1" })
+}
+
 fn tagged(tag: &str) -> Vec<String> {
-    let mut found = groups(&format!("adaptable-{tag}"));
+    let groups = groups(&format!("adaptable-{tag}"));
+    let mut found: Vec<_> = groups.iter().map(|group| format!("control group {}", group.display())).collect();
     let table = format!("adaptable_{tag}");
     found.extend(lines_of("nft", &["list", "tables"]).into_iter().filter(|line| line.contains(&table)));
     let device = format!("ad{}-", &tag[..4]);
@@ -69,7 +102,7 @@ fn mounts(data_dir: &Path) -> Vec<String> {
 }
 
 /// Control groups of that name in any hierarchy, whichever way they are mounted.
-fn groups(name: &str) -> Vec<String> {
+fn groups(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
     while let Some((path, depth)) = open.pop() {
@@ -78,7 +111,7 @@ fn groups(name: &str) -> Vec<String> {
                 continue;
             }
             if entry.file_name() == name {
-                found.push(format!("control group {}", entry.path().display()));
+                found.push(entry.path());
             } else if depth < 2 {
                 open.push((entry.path(), depth + 1));
             }

@@ -1,6 +1,6 @@
 //! Clients of PostgreSQL inside an instance: the variables work as they stand, and each client verifies whom it talks to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -31,19 +31,29 @@ const CLIENTS: [(&str, &str, &str); 17] = [
     ("node-sequelize", "does not match certificate's altnames", "unable to verify the first certificate"),
 ];
 
+/// `psql` of the newest PostgreSQL on the machine.
+fn newest_psql() -> PathBuf {
+    let majors = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed").flatten();
+    let numbered = majors.filter_map(|entry| {
+        let program = entry.path().join("bin/psql");
+        let major: u32 = entry.file_name().to_str()?.parse().ok()?;
+        program.exists().then_some((major, program))
+    });
+    numbered.max().expect("a psql").1
+}
+
 /// The machine's `psql` with all libraries that it needs, for an app that has none of its own.
 fn carry_psql(to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
-    let listed = Command::new("sh")
-        .args(["-c", "program=$(ls -d /usr/lib/postgresql/*/bin/psql | sort -V | tail -n 1) && echo $program && ldd $program"])
-        .output()
-        .expect("a shell");
+    let program = newest_psql();
+    let listed = Command::new("ldd").arg(&program).output().expect("ldd");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let files: Vec<_> = listed.split_whitespace().filter(|word| word.starts_with('/')).collect();
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    let files: Vec<_> = std::iter::once(program).chain(libraries).collect();
     assert!(files.len() > 3, "psql and its libraries: {listed}");
     for file in files {
-        let name = Path::new(file).file_name().expect("a file's name");
-        std::fs::copy(file, to.join(name)).expect("a copy");
+        let name = file.file_name().expect("a file's name");
+        std::fs::copy(&file, to.join(name)).expect("a copy");
     }
 }
 

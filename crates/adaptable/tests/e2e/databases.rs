@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::{Options, Output, Platform, Visitors, Way, wait_until};
+use testkit::{Contained, Options, Output, Platform, Visitors, Way, wait_until};
 
 use crate::{platform, settings, sleepy, tell};
 
@@ -33,16 +33,16 @@ pub(crate) fn prompt(platform: &Platform, app: &str, arguments: &[&str]) -> Outp
     Output::from(&mut platform.bare_command(&command))
 }
 
-/// Processes of PostgreSQL whose files lie in the platform's directory, or that run in its containers.
+/// Processes of PostgreSQL that run in the platform's containers.
+fn postgres(platform: &Platform) -> Vec<Contained> {
+    let mut found = testkit::contained(&testkit::tags(platform.data())[2]);
+    found.retain(|process| process.name == "postgres");
+    found
+}
+
+/// How many they are.
 fn servers(platform: &Platform) -> usize {
-    let tag = &testkit::tags(platform.data())[2];
-    let listed = Command::new("sh")
-        .args(["-c", &format!("cat /sys/fs/cgroup/*/adaptable-{tag}/*/cgroup.procs /sys/fs/cgroup/adaptable-{tag}/*/cgroup.procs 2>/dev/null | sort -u")])
-        .output()
-        .expect("a shell");
-    let pids = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).unwrap_or_default();
-    pids.lines().filter(|pid| name(pid).trim() == "postgres").count()
+    postgres(platform).len()
 }
 
 /// Says that it is the end, at its own.
@@ -56,12 +56,10 @@ impl Drop for Ends<'_> {
 
 /// The first process of the one server that runs.
 fn postmaster(platform: &Platform) -> u32 {
-    let tag = &testkit::tags(platform.data())[2];
-    let found = Command::new("sh")
-        .args(["-c", &format!("for p in $(cat /sys/fs/cgroup/*/adaptable-{tag}/*/cgroup.procs /sys/fs/cgroup/adaptable-{tag}/*/cgroup.procs 2>/dev/null | sort -un); do grep -q '^NSpid:.*\\s1$' /proc/$p/status && cat /proc/$p/comm | grep -q postgres && echo $p; done")])
-        .output()
-        .expect("a shell");
-    String::from_utf8_lossy(&found.stdout).trim().parse().expect("one server runs")
+    let mut found = postgres(platform);
+    found.retain(|process| process.first);
+    assert_eq!(found.len(), 1, "one server runs");
+    found[0].pid
 }
 
 #[test]
