@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{ContainerId, ContainerSpec, Engine, EngineError, Exit, Output};
+use engine::{ContainerId, ContainerSpec, Engine, EngineError, Exit, LayerRef, Limits, Output, Profile, Upper};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{DatabaseError, Result};
@@ -40,6 +40,32 @@ impl Done {
     pub(crate) fn is_ok(&self) -> bool {
         self.exit.code == Some(0)
     }
+}
+
+/// A container that runs one of the machine's programs, as `user` of a range of ids; without mounts, and at an address of the moment.
+pub(crate) fn tools(id: ContainerId, slot: u16, user: u16, limits: Limits, args: Vec<String>) -> ContainerSpec {
+    ContainerSpec {
+        hostname: id.to_string(),
+        id,
+        slot,
+        layers: vec![LayerRef::Machine],
+        upper: Upper::Memory { bytes: 64 << 20 },
+        args,
+        env: machine_env(),
+        cwd: "/".to_owned(),
+        profile: Profile::App,
+        limits,
+        mounts: Vec::new(),
+        stdin: false,
+        user,
+        links: Vec::new(),
+        keeps_address: false,
+    }
+}
+
+/// Variables of the machine's programs.
+pub(crate) fn machine_env() -> Vec<(String, String)> {
+    [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Runs a container. `input` becomes its standard input, what it writes to standard output goes to `output`, whole and durable.

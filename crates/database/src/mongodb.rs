@@ -279,7 +279,7 @@ impl Kind for Mongo {
             }
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                (own.links(lease.address()), lease.address(), Some(lease))
+                (own.links(&lease), lease.address(), Some(lease))
             }
             Home::Nowhere(error) => return Err(error.clone()),
         };

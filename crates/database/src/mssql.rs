@@ -307,7 +307,7 @@ impl Kind for Mssql {
             }
             Home::Own(own) => {
                 let lease = own.awake().await?;
-                Ok(Awake { links: own.links(lease.address()), address: lease.address(), guard: Box::new(lease) })
+                Ok(Awake { links: own.links(&lease), address: lease.address(), guard: Box::new(lease) })
             }
             Home::Nowhere(error) => Err(error.clone()),
         }

@@ -14,8 +14,6 @@ mod restore;
 mod session;
 mod sql;
 
-pub(crate) use session::connector;
-
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -23,11 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use engine::{HostEntry, Link, Mount};
 use model::database::DatabaseSettings;
 use model::{AppName, DatabaseType};
 
-use crate::certificate::Certifier;
+use crate::certificate::{self, AUTHORITY_AT, Certifier};
 use crate::secret::url_encoded;
 use crate::servers::Servers;
 use crate::{Access, Awake, Database, Enforcement, Found, Kept, Kind, Result, Secret, Usage};
@@ -37,8 +34,6 @@ use install::Installed;
 
 /// The port on which servers listen in their containers.
 pub const PORT: u16 = 5432;
-/// Where containers find the certificate of the authority.
-pub const AUTHORITY_AT: &str = "/etc/adaptable/ca.pem";
 /// The user as whom the platform looks after a cluster.
 pub(crate) const SUPERUSER: &str = "adaptable";
 
@@ -133,22 +128,14 @@ impl Kind for Postgres {
             ("DATABASE_URL", &url),
         ]
         .map(|(name, value)| (name.to_owned(), Secret::new(value)));
-        let authority =
-            Mount::File { at: AUTHORITY_AT.to_owned(), contents: self.certifier.authority_pem().into_bytes(), owner: None };
-        Access { variables: plain.into(), host, port: PORT, files: vec![authority] }
+        Access { variables: plain.into(), host, port: PORT, files: vec![certificate::authority(&*self.certifier)] }
     }
 
     async fn awake(&self, database: &Database) -> Result<Awake> {
         let cluster = self.cluster(database)?;
         let lease = self.servers.awake(Arc::new(cluster)).await?;
         let address = lease.address();
-        let links = match address.ip() {
-            std::net::IpAddr::V4(to) => {
-                vec![Link { host: HostEntry::parse(&host(database, &self.domain)).ok(), address: to, port: PORT }]
-            }
-            std::net::IpAddr::V6(_) => Vec::new(),
-        };
-        Ok(Awake { links, address, guard: Box::new(lease) })
+        Ok(Awake { links: lease.links(&host(database, &self.domain)), address, guard: Box::new(lease) })
     }
 
     async fn apply(&self, database: &Database, settings: &DatabaseSettings) -> Result<()> {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, Engine};
+use engine::{ContainerId, ContainerSpec, Engine, HostEntry, Link};
 use tokio::sync::watch;
 
 use crate::{DatabaseError, Result};
@@ -308,6 +308,14 @@ impl Lease {
     /// Where the server answers.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What a container needs to reach the server under the name that its certificate bears.
+    pub(crate) fn links(&self, host: &str) -> Vec<Link> {
+        match self.address {
+            SocketAddr::V4(to) => vec![Link { host: HostEntry::parse(host).ok(), address: *to.ip(), port: to.port() }],
+            SocketAddr::V6(_) => Vec::new(),
+        }
     }
 
     /// Waits until the server answers again, after a crash; an error where its next start fails, or it has been stopped for good.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::LayerRef;
+use engine::{ContainerId, ContainerSpec, LayerRef, Limits};
 use image::registry::{Freshness, Progress, Reference};
 
 use crate::service::{Images, Service};
-use crate::{DatabaseError, Result};
+use crate::{DatabaseError, Result, job};
 
 /// How often the log says how far a pull is.
 const SAY: Duration = Duration::from_secs(5);
@@ -112,11 +112,21 @@ impl Supply {
 }
 
 impl Supplied {
+    /// A container that runs the program, as `user`, at an address that stays; without mounts.
+    pub(crate) fn server(&self, id: ContainerId, slot: u16, user: u16, limits: Limits) -> ContainerSpec {
+        ContainerSpec {
+            layers: vec![self.layer.clone()],
+            env: self.env.clone(),
+            keeps_address: true,
+            ..job::tools(id, slot, user, limits, vec![self.program.clone()])
+        }
+    }
+
     fn of_machine(program: &Path) -> Self {
         Self {
             layer: LayerRef::Machine,
             program: program.to_string_lossy().into_owned(),
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
+            env: job::machine_env(),
             _service: None,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ::mongodb::bson::{Document, doc};
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, HostEntry, Limits, Link, Mount, Profile, Upper, VolumeName};
+use engine::{ContainerId, ContainerSpec, Limits, Link, Mount, VolumeName};
 use model::database::DatabaseName;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::client::{Session, code, failed, fine_if};
 use super::url::{MongoUrl, PORT};
 use super::way::Way;
+use crate::certificate;
 use crate::ground::{Ground, MONGODB_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
@@ -133,7 +134,7 @@ impl Own {
     /// The server's address for an app.
     pub(crate) fn there(&self, name: &DatabaseName, password: &Secret) -> Secret {
         let options = [("replicaSet", SET), ("tls", "true")];
-        MongoUrl::own(self.at(), ADMIN, Secret::new(""), &options).of(name, password, Some(crate::postgres::AUTHORITY_AT))
+        MongoUrl::own(self.at(), ADMIN, Secret::new(""), &options).of(name, password, Some(certificate::AUTHORITY_AT))
     }
 
     /// How the platform itself reaches it.
@@ -147,17 +148,13 @@ impl Own {
     }
 
     /// What a container needs to reach it.
-    pub(crate) fn links(&self, address: SocketAddr) -> Vec<Link> {
-        match address {
-            SocketAddr::V4(to) => vec![Link { host: HostEntry::parse(&self.host).ok(), address: *to.ip(), port: PORT }],
-            SocketAddr::V6(_) => Vec::new(),
-        }
+    pub(crate) fn links(&self, lease: &Lease) -> Vec<Link> {
+        lease.links(&self.host)
     }
 
     /// The authority's certificate, for containers.
     pub(crate) fn authority(&self) -> Mount {
-        let contents = self.ground.certifier.authority_pem().into_bytes();
-        Mount::File { at: crate::postgres::AUTHORITY_AT.to_owned(), contents, owner: None }
+        certificate::authority(&*self.ground.certifier)
     }
 }
 
@@ -215,30 +212,19 @@ impl Server for Mongod {
             owner: secret.then_some(USER),
         };
         let volume = VolumeName::parse("mongodb").map_err(|error| DatabaseError::Failed(error.to_string()))?;
-        Ok(ContainerSpec {
-            id: self.id.clone(),
-            slot: MONGODB_SLOT,
-            layers: vec![self.supplied.layer.clone()],
-            upper: Upper::Memory { bytes: 64 << 20 },
-            args: vec![self.supplied.program.clone(), "--config".to_owned(), format!("{DIRECTORY}/mongod.conf")],
-            env: self.supplied.env.clone(),
-            cwd: "/".to_owned(),
-            // It finds itself by the name that its set knows it by.
-            hostname: self.host.clone(),
-            profile: Profile::App,
-            limits: Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS },
-            mounts: vec![
-                Mount::Volume { name: volume, at: "/data".to_owned(), owner: USER, read_only: false },
-                file("mongod.conf", configuration(self.open), false),
-                file("server.pem", format!("{}\n{}", certificate.key_pem, certificate.chain_pem), true),
-                file("ca.pem", self.ground.certifier.authority_pem(), false),
-                file("key", self.ground.password("mongodb members").reveal().to_owned(), true),
-            ],
-            stdin: false,
-            user: USER,
-            links: Vec::new(),
-            keeps_address: true,
-        })
+        let limits = Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS };
+        let mut spec = self.supplied.server(self.id.clone(), MONGODB_SLOT, USER, limits);
+        spec.args.extend(["--config".to_owned(), format!("{DIRECTORY}/mongod.conf")]);
+        // It finds itself by the name that its set knows it by.
+        spec.hostname.clone_from(&self.host);
+        spec.mounts = vec![
+            Mount::Volume { name: volume, at: "/data".to_owned(), owner: USER, read_only: false },
+            file("mongod.conf", configuration(self.open), false),
+            file("server.pem", format!("{}\n{}", certificate.key_pem, certificate.chain_pem), true),
+            file("ca.pem", self.ground.certifier.authority_pem(), false),
+            file("key", self.ground.password("mongodb members").reveal().to_owned(), true),
+        ];
+        Ok(spec)
     }
 
     fn port(&self) -> u16 {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::certificate::connector;
 use crate::{DatabaseError, Result};
 
 /// How long a connection may take to come about.
@@ -33,7 +34,7 @@ impl Way {
     /// A way to the server of this name at this address.
     pub(crate) fn open(to: SocketAddr, host: &str, authority: &str) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("open the way to MongoDB: {error}"));
-        let tls = crate::postgres::connector(authority)?;
+        let tls = connector(authority)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(&error))?;
         // Made for its user alone (mode 0700).
         let directory = tempfile::Builder::new().prefix("adaptable-mongodb").tempdir().map_err(|error| failed(&error))?;

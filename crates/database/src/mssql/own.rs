@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, HostEntry, LayerRef, Limits, Link, Mount, Profile, Upper, VolumeName};
+use engine::{ContainerId, ContainerSpec, Limits, Link, Mount, Upper, VolumeName};
 use model::database::DatabaseName;
 use rand::Rng;
 use tiberius::Config;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::Edition;
 use super::client::{Session, settings};
 use super::url::{MssqlUrl, PORT};
+use crate::certificate;
 use crate::ground::{Ground, MSSQL_SLOT};
 use crate::place::HostPort;
 use crate::servers::{Lease, Server};
@@ -104,17 +105,13 @@ impl Own {
     }
 
     /// What a container needs to reach it.
-    pub(super) fn links(&self, address: SocketAddr) -> Vec<Link> {
-        match address {
-            SocketAddr::V4(to) => vec![Link { host: HostEntry::parse(&self.host).ok(), address: *to.ip(), port: PORT }],
-            SocketAddr::V6(_) => Vec::new(),
-        }
+    pub(super) fn links(&self, lease: &Lease) -> Vec<Link> {
+        lease.links(&self.host)
     }
 
     /// The authority's certificate, for containers.
     pub(super) fn authority(&self) -> Mount {
-        let contents = self.ground.certifier.authority_pem().into_bytes();
-        Mount::File { at: crate::postgres::AUTHORITY_AT.to_owned(), contents, owner: None }
+        certificate::authority(&*self.ground.certifier)
     }
 
     /// A name for a backup on its way that no other has.
@@ -166,22 +163,13 @@ impl Handed<'_> {
 /// A job with the directory in which backups are handed over, as the server's own user.
 fn job(args: &[&str]) -> Result<ContainerSpec> {
     let id = format!("db-mssql-job-{:016x}", rand::rng().random::<u64>());
+    let id = ContainerId::parse(&id).map_err(|error| DatabaseError::Failed(error.to_string()))?;
+    let limits = Limits { memory_bytes: 128 << 20, cpu_millis: 2000, cpu_weight: 100, pids: 16 };
     Ok(ContainerSpec {
-        id: ContainerId::parse(&id).map_err(|error| DatabaseError::Failed(error.to_string()))?,
-        slot: MSSQL_SLOT,
-        layers: vec![LayerRef::Machine],
         upper: Upper::Memory { bytes: 1 << 20 },
-        args: args.iter().map(|word| (*word).to_owned()).collect(),
-        env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
-        cwd: "/".to_owned(),
         hostname: "backup".to_owned(),
-        profile: Profile::App,
-        limits: Limits { memory_bytes: 128 << 20, cpu_millis: 2000, cpu_weight: 100, pids: 16 },
         mounts: vec![exchange()?],
-        stdin: false,
-        user: USER,
-        links: Vec::new(),
-        keeps_address: false,
+        ..crate::job::tools(id, MSSQL_SLOT, USER, limits, args.iter().map(|word| (*word).to_owned()).collect())
     })
 }
 
@@ -251,7 +239,8 @@ impl Server for Sqlservr {
             owner: secret.then_some(USER),
         };
         let volume = VolumeName::parse("mssql").map_err(|error| DatabaseError::Failed(error.to_string()))?;
-        let mut env = self.supplied.env.clone();
+        let limits = Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS };
+        let mut spec = self.supplied.server(self.id.clone(), MSSQL_SLOT, USER, limits);
         let own = [
             ("ACCEPT_EULA", "Y".to_owned()),
             ("MSSQL_PID", self.edition.as_str().to_owned()),
@@ -259,33 +248,19 @@ impl Server for Sqlservr {
             ("HOME", HOME.to_owned()),
         ];
         for (name, value) in own {
-            env.retain(|(other, _)| other != name);
-            env.push((name.to_owned(), value));
+            spec.env.retain(|(other, _)| other != name);
+            spec.env.push((name.to_owned(), value));
         }
-        Ok(ContainerSpec {
-            id: self.id.clone(),
-            slot: MSSQL_SLOT,
-            layers: vec![self.supplied.layer.clone()],
-            upper: Upper::Memory { bytes: 64 << 20 },
-            args: vec![self.supplied.program.clone()],
-            env,
-            cwd: "/".to_owned(),
-            // It remembers under which name it was made.
-            hostname: "mssql".to_owned(),
-            profile: Profile::App,
-            limits: Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS },
-            mounts: vec![
-                Mount::Volume { name: volume, at: HOME.to_owned(), owner: USER, read_only: false },
-                exchange()?,
-                file(format!("{HOME}/mssql.conf"), configuration(), false),
-                file(format!("{DIRECTORY}/server.pem"), certificate.chain_pem, false),
-                file(format!("{DIRECTORY}/server.key"), certificate.key_pem, true),
-            ],
-            stdin: false,
-            user: USER,
-            links: Vec::new(),
-            keeps_address: true,
-        })
+        // It remembers under which name it was made.
+        "mssql".clone_into(&mut spec.hostname);
+        spec.mounts = vec![
+            Mount::Volume { name: volume, at: HOME.to_owned(), owner: USER, read_only: false },
+            exchange()?,
+            file(format!("{HOME}/mssql.conf"), configuration(), false),
+            file(format!("{DIRECTORY}/server.pem"), certificate.chain_pem, false),
+            file(format!("{DIRECTORY}/server.key"), certificate.key_pem, true),
+        ];
+        Ok(spec)
     }
 
     fn port(&self) -> u16 {

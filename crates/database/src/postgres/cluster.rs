@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{ContainerId, ContainerSpec, LayerRef, Limits, Mount, Profile, Upper, VolumeName};
+use engine::{ContainerId, ContainerSpec, Limits, Mount, VolumeName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -13,6 +13,7 @@ use super::config::{DIRECTORY, pg_hba_conf, postgresql_conf};
 use super::install::Programs;
 use super::{PORT, SUPERUSER, host};
 use crate::certificate::Certifier;
+use crate::job::tools;
 use crate::servers::Server;
 use crate::{Database, DatabaseError, Result};
 
@@ -61,23 +62,8 @@ pub(super) fn volume(database: &Database) -> VolumeName {
 
 /// A container that shows the machine's programs, of a range of user ids.
 pub(super) fn container(id: ContainerId, slot: u16, args: Vec<String>) -> ContainerSpec {
-    ContainerSpec {
-        id,
-        slot,
-        layers: vec![LayerRef::Machine],
-        upper: Upper::Memory { bytes: 64 << 20 },
-        args,
-        env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("LC_ALL".to_owned(), "C.UTF-8".to_owned())],
-        cwd: "/".to_owned(),
-        hostname: "postgres".to_owned(),
-        profile: Profile::App,
-        limits: Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS },
-        mounts: Vec::new(),
-        stdin: false,
-        user: USER,
-        links: Vec::new(),
-        keeps_address: false,
-    }
+    let limits = Limits { memory_bytes: MEMORY, cpu_millis: 2000, cpu_weight: 100, pids: PIDS };
+    ContainerSpec { hostname: "postgres".to_owned(), ..tools(id, slot, USER, limits, args) }
 }
 
 /// A configuration file.

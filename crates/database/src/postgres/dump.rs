@@ -2,11 +2,12 @@
 
 use std::fs::File;
 
-use engine::{ContainerSpec, Mount};
+use engine::ContainerSpec;
 
 use super::cluster::container;
 use super::make::OWN_SLOT;
-use super::{AUTHORITY_AT, PORT, Postgres, SUPERUSER, host, make, session};
+use super::{PORT, Postgres, SUPERUSER, host, make, session};
+use crate::certificate::{AUTHORITY_AT, authority};
 use crate::job::{self, Done};
 use crate::{Awake, Database, DatabaseError, Result, Secret};
 
@@ -41,8 +42,7 @@ impl Client<'_> {
             ("PGOPTIONS", "-c default_transaction_read_only=off".to_owned()),
         ];
         spec.env.extend(variables.map(|(name, value)| (name.to_owned(), value)));
-        let authority = self.postgres.certifier.authority_pem().into_bytes();
-        spec.mounts = vec![Mount::File { at: AUTHORITY_AT.to_owned(), contents: authority, owner: None }];
+        spec.mounts = vec![authority(&*self.postgres.certifier)];
         spec.links.clone_from(&awake.links);
         Ok(spec)
     }

@@ -1,13 +1,10 @@
 //! The platform's own connections to a cluster: with TLS that is verified, as its superuser.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -18,6 +15,7 @@ use tokio_postgres::{Client, Config, Error};
 use tokio_rustls::TlsConnector;
 
 use super::{Postgres, SUPERUSER, host, make};
+use crate::certificate::connector;
 use crate::{Awake, Database, DatabaseError, Kind, Result, Usage};
 
 /// How long it may take to be connected.
@@ -109,21 +107,6 @@ pub(super) fn failed(error: &Error) -> DatabaseError {
             DatabaseError::Server(format!("{error}{cause}"))
         }
     }
-}
-
-pub(crate) fn connector(authority: &str) -> Result<TlsConnector> {
-    let wrong = |error: &dyn std::fmt::Display| DatabaseError::Failed(format!("trust the platform's authority: {error}"));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Makes a connection one with TLS, once the server has agreed to it.
