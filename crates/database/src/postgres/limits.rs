@@ -3,20 +3,23 @@
 use model::database::{DatabaseSettings, EXTENSIONS};
 
 use super::config::RESERVED;
+use super::session::Session;
 use super::{Postgres, cluster, moment, session, sql};
 use crate::{Database, DatabaseError, Enforcement, Result};
 
 /// Brings a database to its settings. Another number of connections is the role's limit at once; the server itself has room for
 /// more of them from its next start on, which is due as soon as nobody holds it.
 pub(super) async fn apply(postgres: &Postgres, database: &Database, settings: &DatabaseSettings) -> Result<()> {
-    connections(postgres, database, settings.max_connections).await?;
-    extensions(postgres, database, &settings.extensions).await?;
-    moment::apply(postgres, database, settings.point_in_time).await?;
-    enforce(postgres, database, settings).await.map(drop)
+    let session = session::open(postgres, database, "template1").await?;
+    connections(postgres, database, &session, settings.max_connections).await?;
+    if !settings.extensions.is_empty() {
+        extensions(postgres, database, &settings.extensions).await?;
+    }
+    let session = moment::apply(postgres, database, session, settings.point_in_time).await?;
+    within(&session, database, settings).await.map(drop)
 }
 
-async fn connections(postgres: &Postgres, database: &Database, most: u32) -> Result<()> {
-    let session = session::open(postgres, database, "template1").await?;
+async fn connections(postgres: &Postgres, database: &Database, session: &Session, most: u32) -> Result<()> {
     let name = sql::identifier(database.name.as_str());
     let wanted = most + RESERVED;
     session
@@ -40,7 +43,7 @@ pub(super) async fn extensions(postgres: &Postgres, database: &Database, names: 
 }
 
 /// Adds an extension to the database that a session is connected to.
-pub(super) async fn add(session: &session::Session, name: &str, major: u32) -> Result<()> {
+pub(super) async fn add(session: &Session, name: &str, major: u32) -> Result<()> {
     if !EXTENSIONS.contains(&name) {
         let there = EXTENSIONS.join(", ");
         return Err(DatabaseError::Refused(format!("the extension {name:?} can't be had; there are {there}")));
@@ -63,7 +66,11 @@ pub(super) async fn add(session: &session::Session, name: &str, major: u32) -> R
 /// `VACUUM FULL`.
 pub(super) async fn enforce(postgres: &Postgres, database: &Database, settings: &DatabaseSettings) -> Result<Enforcement> {
     let session = session::open(postgres, database, "template1").await?;
-    let bytes = session::size(&session, database).await?;
+    within(&session, database, settings).await
+}
+
+async fn within(session: &Session, database: &Database, settings: &DatabaseSettings) -> Result<Enforcement> {
+    let bytes = session::size(session, database).await?;
     let over = bytes > settings.storage << 20;
     // Of the session itself it would say what the session asked for.
     let query = "SELECT count(*) FROM pg_file_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'";

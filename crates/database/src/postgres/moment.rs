@@ -75,9 +75,8 @@ impl Base {
 }
 
 /// Begins or ends the keeping of the log, for which the server is started anew at once: its sessions end. Where it begins, the first
-/// copy of the files is made.
-pub(super) async fn apply(postgres: &Postgres, database: &Database, wanted: bool) -> Result<()> {
-    let mut session = session::open(postgres, database, "template1").await?;
+/// copy of the files is made. Gives a session with the server as it is then.
+pub(super) async fn apply(postgres: &Postgres, database: &Database, mut session: Session, wanted: bool) -> Result<Session> {
     let cluster = postgres.cluster(database)?;
     if wanted && cluster.programs.major < OLDEST {
         let have = cluster.programs.major;
@@ -96,9 +95,11 @@ pub(super) async fn apply(postgres: &Postgres, database: &Database, wanted: bool
         tracing::info!(app = %database.app, on = wanted, "the keeping of its database's log");
     }
     if !wanted {
-        return script(&session, &format!("rm -rf {ARCHIVE}")).await;
+        script(&session, &format!("rm -rf {ARCHIVE}")).await?;
+    } else if bases(&session).await?.is_empty() {
+        make_base(postgres, database, &session).await?;
     }
-    if bases(&session).await?.is_empty() { make_base(postgres, database, &session).await } else { Ok(()) }
+    Ok(session)
 }
 
 fn settings(wanted: bool) -> Vec<String> {
