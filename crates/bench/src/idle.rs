@@ -10,6 +10,8 @@ use nix::unistd::Pid;
 
 /// After the last work, before it counts as idle.
 const REST: Duration = Duration::from_secs(3);
+/// How often it may turn out that work was still ending.
+const TRIES: usize = 10;
 
 /// What was measured.
 pub(crate) struct Idle {
@@ -45,14 +47,24 @@ impl Idle {
     }
 }
 
-/// Measures the process and all its descendants.
+/// Measures the process and all its descendants. Where one of them ends meanwhile, it was not idle, and is measured again.
 pub(crate) fn measure(root: u32, over: Duration) -> Result<Idle> {
-    std::thread::sleep(REST);
-    let pids = family(root)?;
-    let before = cpu(&pids)?;
+    let mut tries = 1;
+    loop {
+        std::thread::sleep(REST);
+        let pids = family(root)?;
+        match over_a_while(&pids, over) {
+            Err(_ended) if tries < TRIES && family(root)? != pids => tries += 1,
+            measured => return measured,
+        }
+    }
+}
+
+fn over_a_while(pids: &[u32], over: Duration) -> Result<Idle> {
+    let before = cpu(pids)?;
     let began = Instant::now();
     std::thread::sleep(over);
-    let spent = cpu(&pids)?.saturating_sub(before);
+    let spent = cpu(pids)?.saturating_sub(before);
     let elapsed = began.elapsed();
     let processes = pids.iter().map(|pid| process(*pid)).collect::<Result<_>>()?;
     Ok(Idle { processes, cpu: spent.as_secs_f64() / elapsed.as_secs_f64(), over: elapsed })
