@@ -33,7 +33,13 @@ pub(crate) fn deployment(app: &AppName, url: &str, row: &store::Deployment) -> a
 /// Where a source came from, for the API.
 pub(crate) fn commit(commit: &model::Commit) -> api::Commit {
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-    api::Commit { id: commit.id.clone(), subject: some(&commit.subject), branch: some(&commit.branch), dirty: commit.dirty }
+    api::Commit {
+        id: commit.id.clone(),
+        subject: some(&commit.subject),
+        author: some(&commit.author),
+        branch: some(&commit.branch),
+        dirty: commit.dirty,
+    }
 }
 
 /// The same the other way.
@@ -41,6 +47,7 @@ pub(crate) fn commit_from(commit: &api::Commit) -> model::Commit {
     model::Commit {
         id: commit.id.clone(),
         subject: commit.subject.clone().unwrap_or_default(),
+        author: commit.author.clone().unwrap_or_default(),
         branch: commit.branch.clone().unwrap_or_default(),
         dirty: commit.dirty,
     }

@@ -14,6 +14,9 @@ pub struct Commit {
     /// The first line of its message.
     #[serde(default)]
     pub subject: String,
+    /// Its author's name.
+    #[serde(default)]
+    pub author: String,
     /// The branch that was deployed.
     #[serde(default)]
     pub branch: String,

@@ -7,6 +7,7 @@
 
 mod command;
 mod conversation;
+mod fetch;
 mod names;
 mod plan;
 mod remote;
@@ -17,6 +18,7 @@ mod snapshot;
 
 pub use command::GitError;
 pub use conversation::{Progress, Push, Pushes};
+pub use fetch::{FetchError, Fetched, Origin, OriginError, fetch, sweep};
 pub use names::{CommitId, GitRef, NameError};
 pub use remote::{Remote, Service};
 pub use response::Body;

@@ -97,7 +97,13 @@ fn amount(packed: &Packed) -> String {
 
 fn commit(commit: &model::Commit) -> Commit {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Commit { id: commit.id.clone(), subject: some(&commit.subject), branch: some(&commit.branch), dirty: commit.dirty }
+    Commit {
+        id: commit.id.clone(),
+        subject: some(&commit.subject),
+        author: some(&commit.author),
+        branch: some(&commit.branch),
+        dirty: commit.dirty,
+    }
 }
 
 /// The app's name: as given, or the directory's made valid.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 pub(crate) const MOST_PUSHED: u64 = 512 * 1000 * 1000;
 
 /// Small sins of old commits, which well-known projects have in their history and nobody can mend. What could do harm stays refused.
-const FORGIVEN: [&str; 9] = [
+pub(crate) const FORGIVEN: [&str; 9] = [
     "badTimezone",
     "badDate",
     "badDateOverflow",

@@ -186,9 +186,11 @@ fn prepare(
         repository.set_head(branch).map_err(internal)?;
     }
     let tree = PushedTree::new(repository.path.clone(), quarantine, commit.clone());
+    let described = tree.described().map_err(internal)?;
     let described = Commit {
         id: commit.to_string(),
-        subject: tree.subject().map_err(internal)?,
+        subject: described.subject,
+        author: described.author,
         branch: branch.branch().unwrap_or_default().to_owned(),
         dirty: false,
     };

@@ -63,6 +63,13 @@ pub(crate) struct Taken {
     pub(crate) notes: Vec<String>,
 }
 
+/// What people read of a commit.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) subject: String,
+    pub(crate) author: String,
+}
+
 struct Listed {
     path: TreePath,
     kind: Blob,
@@ -82,15 +89,16 @@ impl PushedTree {
         Self { repository, quarantine, commit }
     }
 
-    /// The first line of the commit's message.
-    pub(crate) fn subject(&self) -> Result<String, GitError> {
+    /// The first line of the commit's message, and who wrote it.
+    pub(crate) fn described(&self) -> Result<Described, GitError> {
         // Not `git log`, which wants the parents, too; those of a shallow push aren't there.
         let mut command = self.git();
         command.args(["cat-file", "commit", self.commit.as_str()]);
         let commit = run(command, "cat-file")?;
         let commit = String::from_utf8_lossy(&commit);
-        let message = commit.split_once("\n\n").map_or("", |(_, message)| message.trim_start());
-        Ok(one_line(message))
+        let (header, message) = commit.split_once("\n\n").unwrap_or((&commit, ""));
+        let author = header.lines().find_map(|line| line.strip_prefix("author ")).and_then(|author| author.split(" <").next());
+        Ok(Described { subject: one_line(message.trim_start()), author: one_line(author.unwrap_or_default()) })
     }
 
     /// Checks every entry of the commit and writes the canonical tar to `dest`; gives it with notes for the pusher. Blocks.

@@ -21,7 +21,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn ask(directory: &Path) -> Self {
-        let commit = git(directory, &["log", "-1", "--no-show-signature", "--no-color", "--format=%H%x00%s"]);
+        let commit = git(directory, &["log", "-1", "--no-show-signature", "--no-color", "--format=%H%x00%an%x00%s"]);
         let status = git(directory, &["status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=all"]);
         Self { commit, status, asked: Instant::now() }
     }
@@ -29,11 +29,13 @@ impl Question {
     pub(super) fn answer(self) -> Option<Commit> {
         let status = self.status.and_then(|child| output(child, self.asked));
         let log = output(self.commit?, self.asked)?;
-        let (id, subject) = log.trim_end().split_once('\0')?;
+        let (id, described) = log.trim_end().split_once('\0')?;
+        let (author, subject) = described.split_once('\0')?;
         let branch = status.as_deref().and_then(|status| status.lines().find_map(|line| line.strip_prefix("# branch.head ")));
         Some(Commit {
             id: id.to_owned(),
             subject: one_line(subject),
+            author: one_line(author),
             branch: branch.filter(|&name| name != "(detached)").map(one_line).unwrap_or_default(),
             dirty: status.is_some_and(|status| status.lines().any(|line| !line.starts_with('#'))),
         })
