@@ -3,12 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-order="adaptable web control edge source build database vault engine image sandbox store api model figures"
+order="adaptable web control edge source build database vault engine github image sandbox store api model figures"
 # Neighbours in the list that must not know each other all the same.
 forbidden="edge:source edge:build edge:engine edge:image edge:sandbox edge:store edge:api edge:model
            source:build source:engine source:image source:sandbox source:store source:api
            sandbox:store sandbox:api sandbox:model image:sandbox image:store image:api image:model
-           build:store build:api store:api database:vault vault:engine vault:image vault:sandbox vault:store vault:api database:store database:api database:build database:source"
+           build:store build:api store:api database:vault vault:engine vault:image vault:sandbox vault:store vault:api database:store database:api database:build database:source
+           database:github vault:github engine:github edge:github source:github build:github
+           github:image github:sandbox github:store github:api github:figures"
 
 cargo metadata --format-version 1 --no-deps | python3 -c '
 import json, sys
