@@ -13,6 +13,7 @@ pub mod deployments;
 pub mod error;
 pub mod logs;
 pub mod platform;
+pub mod schema;
 pub mod tokens;
 
 pub use access::AccessLine;
@@ -27,6 +28,7 @@ pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment
 pub use error::{ErrorBody, ErrorCode, ErrorDocument};
 pub use logs::{LogLine, LogQuery, Stream};
 pub use platform::{Check, CheckState, DoctorReport, Platform};
+pub use schema::settings_schema;
 pub use tokens::{CreatedToken, NewToken, TokenSummary};
 
 /// Where the API lies below the platform's address.

@@ -15,6 +15,21 @@ pub enum Protocol {
     H2c,
 }
 
+impl Protocol {
+    /// The word in the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+        }
+    }
+
+    /// The protocol of that word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Http1, Self::H2c].into_iter().find(|protocol| protocol.as_str() == text)
+    }
+}
+
 /// How an app is served (`serving` of the settings document). None of it needs a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

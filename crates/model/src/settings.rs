@@ -1,5 +1,8 @@
 //! The settings document of an app: the keys of the hosted service, kept, with every violation named.
 
+mod edit;
+pub mod fields;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -33,6 +33,7 @@ pub fn router(control: Control) -> Router {
         .route("/platform", get(platform::platform))
         .route("/ca", get(platform::ca))
         .route("/doctor", get(platform::doctor))
+        .route("/settings/schema", get(platform::settings_schema))
         .route("/tokens", get(platform::tokens).post(platform::create_token))
         .route("/tokens/{id}", delete(platform::delete_token))
         .route("/uploads", post(deployments::upload).layer(DefaultBodyLimit::disable()))

@@ -19,6 +19,11 @@ pub(crate) async fn ca(State(control): State<Control>) -> Response {
     ([(header::CONTENT_TYPE, "application/x-pem-file")], control.authority_pem().to_owned()).into_response()
 }
 
+/// What a settings document may hold.
+pub(crate) async fn settings_schema(_: ForAnyone) -> Response {
+    ([(header::CONTENT_TYPE, "application/schema+json")], api::settings_schema().to_string()).into_response()
+}
+
 pub(crate) async fn doctor(_: ForPlatform, State(control): State<Control>) -> Json<DoctorReport> {
     Json(control.doctor().await)
 }
