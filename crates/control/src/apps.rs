@@ -114,8 +114,9 @@ impl Control {
         // A deployment that is being cancelled may still hold containers; it ends before its app does.
         let _turn = entry.queue.turn().await;
         // Its database first, and while the app is still there: if that fails, the deletion can be asked for again.
-        ask_all(&entry, Command::Sleep).await;
-        if !without_backup {
+        if without_backup {
+            ask_all(&entry, Command::Sleep).await;
+        } else {
             self.final_backup(&entry).await?;
         }
         if let Err(error) = self.drop_database(&entry).await {

@@ -7,6 +7,7 @@ mod report;
 mod restore;
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -59,6 +60,12 @@ impl Backups {
             changed: Notify::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// A file without a name for a dump: one end to read it, one to write it.
+    fn scratch(&self) -> Result<(File, File)> {
+        let file = tempfile::tempfile_in(&self.scratch).and_then(|file| file.try_clone().map(|own| (file, own)));
+        file.map_err(|error| internal("write a dump", &error))
     }
 
     /// Makes an app's database the caller's, until the turn is dropped.
@@ -187,8 +194,7 @@ impl Control {
         let _awake = beside.kind.awake(&beside.database).await.map_err(|error| failed(&error))?;
         self.room_for(entry, &beside).await?;
         let made_at = clock::now();
-        let scratch = tempfile::tempfile_in(&backups.scratch).map_err(|error| internal("write a dump", &error))?;
-        let own = scratch.try_clone().map_err(|error| internal("write a dump", &error))?;
+        let (scratch, own) = backups.scratch()?;
         beside.kind.backup(&beside.database, own).await.map_err(|error| failed(&error))?;
         let (dump, measure) = measure(scratch).await?;
         let backup = Backup {
@@ -284,7 +290,7 @@ fn other_kind(row: &BackupRow, beside: &Beside) -> ErrorBody {
 }
 
 /// What a dump has come to, read from its beginning.
-async fn measure(mut dump: std::fs::File) -> Result<(std::fs::File, Measure)> {
+async fn measure(mut dump: File) -> Result<(File, Measure)> {
     let read = tokio::task::spawn_blocking(move || Measure::of(&mut dump).map(|measure| (dump, measure))).await;
     read.map_err(std::io::Error::other).and_then(|read| read).map_err(|error| internal("read a dump", &error))
 }

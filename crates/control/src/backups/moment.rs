@@ -5,7 +5,6 @@ use std::io::Seek;
 use api::{ErrorBody, ErrorCode, MomentDocument};
 use jiff::Timestamp;
 use model::AppName;
-use model::backup::BackupKind;
 use store::BackupRow;
 
 use super::SPEAKER;
@@ -13,8 +12,6 @@ use crate::Control;
 use crate::databases::{Beside, failed, none};
 use crate::error::{Result, internal};
 use crate::registry::Entry;
-use crate::runtime::Command;
-use crate::split::ask_all;
 
 impl Control {
     /// Puts what an app's database held at a moment in the place of what it holds, of which a backup is made first. Visitors wait
@@ -29,23 +26,15 @@ impl Control {
                 let _deployments = entry.queue.turn().await;
                 let beside = entry.specs.database().ok_or_else(|| none(&entry.name))?;
                 check(&entry, &beside, at).await?;
-                ask_all(&entry, |reply| Command::SetPaused(true, reply)).await;
-                let replaced = control.go_back(&entry, &beside, at).await;
-                control.let_in(&entry).await?;
-                replaced
+                control.with_nobody_inside(&entry, control.go_back(&entry, &beside, at)).await
             })
             .await?;
         Ok(MomentDocument { app: name.clone(), at, before: aside.backup.id })
     }
 
     async fn go_back(&self, entry: &Entry, beside: &Beside, at: Timestamp) -> Result<BackupRow> {
-        let aside = self.make_backup(entry, BackupKind::BeforeRestore).await.map_err(|error| {
-            let message = format!("nothing was restored, since what is there could not be set aside: {}", error.message);
-            ErrorBody::new(error.code, message).help(error.help)
-        })?;
-        let scratch = &self.inner.backups.scratch;
-        let mut dump = tempfile::tempfile_in(scratch).map_err(|error| internal("write a dump", &error))?;
-        let own = dump.try_clone().map_err(|error| internal("write a dump", &error))?;
+        let aside = self.set_aside(entry).await?;
+        let (mut dump, own) = self.inner.backups.scratch()?;
         beside.kind.at(&beside.database, at.into(), own).await.map_err(|error| failed(&error))?;
         dump.rewind().map_err(|error| internal("read a dump", &error))?;
         beside.kind.restore(&beside.database, dump).await.map_err(|error| failed(&error))?;

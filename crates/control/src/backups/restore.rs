@@ -36,10 +36,8 @@ impl Control {
                     BackupState::Verified => row,
                     _ => control.verify_row(&entry, row).await?,
                 };
-                ask_all(&entry, |reply| Command::SetPaused(true, reply)).await;
-                let restored = control.replace(&entry, &row).await;
-                control.let_in(&entry).await?;
-                Ok((row, restored?))
+                let restored = control.with_nobody_inside(&entry, control.replace(&entry, &row)).await?;
+                Ok((row, restored))
             })
             .await?;
         Ok(report::restored(&row, &aside))
@@ -48,15 +46,28 @@ impl Control {
     async fn replace(&self, entry: &Entry, row: &BackupRow) -> Result<BackupRow> {
         let beside = entry.specs.database().ok_or_else(|| none(&entry.name))?;
         let _awake = beside.kind.awake(&beside.database).await.map_err(|error| failed(&error))?;
-        let aside = self.make_backup(entry, BackupKind::BeforeRestore).await.map_err(|error| {
-            let message = format!("nothing was restored, since what is there could not be set aside: {}", error.message);
-            ErrorBody::new(error.code, message).help(error.help)
-        })?;
+        let aside = self.set_aside(entry).await?;
         let dump = self.inner.backups.places.get(row).await.map_err(|error| not_kept(&error))?;
         beside.kind.restore(&beside.database, dump).await.map_err(|error| failed(&error))?;
         let (id, kept) = (&row.backup.id, &aside.backup.id);
         entry.log.say(SPEAKER, &format!("backup {id} is restored; what was there before is backup {kept}"));
         Ok(aside)
+    }
+
+    /// Makes the backup of what a restore is about to replace.
+    pub(super) async fn set_aside(&self, entry: &Entry) -> Result<BackupRow> {
+        self.make_backup(entry, BackupKind::BeforeRestore).await.map_err(|error| {
+            let message = format!("nothing was restored, since what is there could not be set aside: {}", error.message);
+            ErrorBody::new(error.code, message).help(error.help)
+        })
+    }
+
+    /// Does something while no visitor can write to the database.
+    pub(super) async fn with_nobody_inside<T>(&self, entry: &Entry, work: impl Future<Output = Result<T>>) -> Result<T> {
+        ask_all(entry, |reply| Command::SetPaused(true, reply)).await;
+        let done = work.await;
+        self.let_in(entry).await?;
+        done
     }
 
     /// Lets visitors in again, unless the app is paused.
@@ -105,7 +116,7 @@ impl Control {
         };
         let name = entry.name.clone();
         let rows = self.read(move |tx| tx.backups(&name)).await?;
-        let newest = rows.iter().find(|row| row.backup.state == BackupState::Verified && row.backup.gone_at.is_none());
+        let newest = rows.iter().find(|row| report::counts(row));
         let last = rows.first().filter(|row| row.backup.gone_at.is_none());
         Ok(Some(report::Newest {
             bytes: newest.map(|row| row.backup.bytes),
