@@ -33,7 +33,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(ErrorDocument { error: self.0 })).into_response();
+        let mut response = (status, Json(ErrorDocument { error: self.0.clone() })).into_response();
+        // For the layer that makes pages of errors (`pages::errors`).
+        response.extensions_mut().insert(self.0);
         if status == StatusCode::UNAUTHORIZED {
             // git asks its credential helper, or the person, only when it is challenged.
             let challenge = http::HeaderValue::from_static("Basic realm=\"adaptable\", charset=\"UTF-8\"");

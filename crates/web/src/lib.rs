@@ -1,4 +1,4 @@
-//! What clients talk to: the REST API and git over HTTPS.
+//! What clients talk to: the pages, the REST API and git over HTTPS.
 //!
 //! One router serves both ways in: the platform's Unix socket ([`serve_socket`]), whose visitors are the operator, and the edge
 //! ([`service`]), whose visitors show a token. Knows nothing of how things are done: that is control's.
@@ -13,6 +13,7 @@ mod databases;
 mod deployments;
 mod figures;
 mod git;
+mod pages;
 mod platform;
 mod socket;
 
@@ -64,11 +65,14 @@ pub fn router(control: Control) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX));
     Router::new()
         .nest(api::PREFIX, api)
-        .route("/", get(platform::front))
+        .route("/", get(pages::front::front))
+        .route("/theme", post(pages::front::theme))
+        .route("/assets/{name}", get(pages::assets::serve))
         .route("/metrics", get(figures::all))
         .route("/git/{*path}", get(git::serve).post(git::serve).layer(DefaultBodyLimit::disable()))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(control.clone(), changes::gate))
+        .layer(axum::middleware::from_fn_with_state(control.clone(), pages::errors::layer))
         .with_state(control)
 }

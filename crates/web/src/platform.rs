@@ -44,8 +44,3 @@ pub(crate) async fn delete_token(_: ForPlatform, State(control): State<Control>,
     control.delete_token(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
-
-/// The dashboard comes later; until then the platform's address says where it can be reached.
-pub(crate) async fn front() -> &'static str {
-    "This is an Adaptable platform. Its dashboard is not built yet; use the command `adaptable`, or the API below /api/v1.\n"
-}

@@ -1,0 +1,139 @@
+// What pages do beyond what they do without scripts. Every part finds its own elements, and a page without them costs nothing.
+
+const $$ = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
+
+/** Says something to people who listen to the page. */
+export function say(text) {
+  const live = document.getElementById("live");
+  if (live) { live.textContent = ""; requestAnimationFrame(() => { live.textContent = text; }); }
+}
+
+// Copying.
+function copying(root = document) {
+  for (const button of $$("button[data-copy]", root)) {
+    if (button.dataset.ready || !navigator.clipboard) continue;
+    button.dataset.ready = "yes";
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const source = button.dataset.copy ? document.getElementById(button.dataset.copy) : button.previousElementSibling;
+      await navigator.clipboard.writeText((source.value ?? source.textContent).trim());
+      const word = button.querySelector("span") ?? button, before = word.textContent;
+      word.textContent = "Copied";
+      say("Copied");
+      setTimeout(() => { word.textContent = before; }, 1500);
+    });
+  }
+}
+
+// Forms that ask before they are sent: data-confirm has the question, data-confirm-type what must be typed.
+function confirming() {
+  document.addEventListener("submit", (event) => {
+    const form = event.target, asked = event.submitter?.dataset.confirm ?? form.dataset.confirm;
+    if (!asked || form.dataset.sure) return;
+    event.preventDefault();
+    const dialog = document.createElement("dialog");
+    dialog.setAttribute("aria-labelledby", "confirm-text");
+    const inner = document.createElement("form");
+    inner.method = "dialog";
+    const text = document.createElement("h2");
+    text.id = "confirm-text";
+    text.textContent = asked;
+    const actions = document.createElement("div");
+    actions.className = "actions";
+    const no = document.createElement("button"), yes = document.createElement("button");
+    no.className = "button"; no.value = "no"; no.textContent = "Cancel"; no.autofocus = true;
+    yes.className = (event.submitter?.classList.contains("danger") ? "button danger" : "button primary");
+    yes.value = "yes";
+    yes.textContent = event.submitter?.dataset.yes ?? event.submitter?.textContent.trim() ?? "Yes";
+    actions.append(no, yes);
+    inner.append(text, actions);
+    dialog.append(inner);
+    document.body.append(dialog);
+    dialog.addEventListener("close", () => {
+      const sure = dialog.returnValue === "yes", submitter = event.submitter;
+      dialog.remove();
+      if (!sure) { submitter?.focus(); return; }
+      form.dataset.sure = "yes";
+      form.requestSubmit(submitter ?? undefined);
+      delete form.dataset.sure;
+    });
+    dialog.showModal();
+  });
+}
+
+// A form is sent once, and shows that it was.
+function sendingOnce() {
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.method === "dialog") return;
+    setTimeout(() => { for (const button of $$("button:not([type=button])", event.target)) button.disabled = true; }, 0);
+  });
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) for (const button of $$("form button:disabled")) button.disabled = false;
+  });
+}
+
+// Menus close when they are left.
+function menus() {
+  document.addEventListener("click", (event) => {
+    for (const open of $$("details.menu[open], details.tip[open]")) if (!open.contains(event.target)) open.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const open of $$("details.menu[open], details.tip[open]")) { open.open = false; open.querySelector("summary").focus(); }
+  });
+}
+
+// The theme, without a journey to the server; the cookie is what the server reads next time.
+function themes() {
+  for (const form of $$("form.theme")) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      const theme = event.submitter.value;
+      document.cookie = `theme=${theme}; Path=/; Max-Age=31536000; SameSite=Lax; Secure`;
+      if (theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = theme;
+      for (const button of $$("button", form)) button.setAttribute("aria-pressed", String(button.value === theme));
+    });
+  }
+}
+
+/** How long ago, in the words that the server uses. */
+export function ago(then, now = Date.now()) {
+  const seconds = Math.max(0, Math.round((now - then) / 1000));
+  if (seconds < 10) return "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  const days = Math.floor(seconds / 86400);
+  return days === 1 ? "yesterday" : days < 30 ? `${days} days ago` : new Date(then).toISOString().slice(0, 10);
+}
+
+function times() {
+  const tick = () => {
+    for (const time of $$("time[data-ago]")) {
+      const then = Date.parse(time.dateTime);
+      const text = ago(then);
+      if (time.textContent !== text) time.textContent = text;
+      if (!time.dataset.local) { time.dataset.local = "yes"; time.title = new Date(then).toLocaleString(); }
+    }
+  };
+  tick();
+  setInterval(tick, 10000);
+}
+
+// What was said once is not said again by a reload.
+function flash() {
+  const url = new URL(location.href);
+  if (!url.searchParams.has("said")) return;
+  url.searchParams.delete("said");
+  history.replaceState(history.state, "", url);
+}
+
+copying();
+confirming();
+sendingOnce();
+menus();
+themes();
+times();
+flash();

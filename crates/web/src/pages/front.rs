@@ -1,0 +1,43 @@
+//! The front page, and the switch between light and dark.
+
+use askama::Template;
+use axum::Form;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header;
+use serde::Deserialize;
+
+use crate::pages::layout::{Shell, Theme, page};
+
+/// What somebody sees who is not signed in.
+#[derive(Debug, Template)]
+#[template(path = "front.html")]
+struct Front {
+    shell: Shell,
+    github: bool,
+}
+
+/// The way in; who is in goes on to the Dashboard.
+pub(crate) async fn front(shell: Shell) -> Response {
+    if shell.person.is_some() {
+        return Redirect::to("/apps").into_response();
+    }
+    page(&Front { shell, github: false })
+}
+
+/// What the switch sends.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Choice {
+    theme: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Keeps the theme in a cookie and goes back.
+pub(crate) async fn theme(Form(choice): Form<Choice>) -> Response {
+    let theme = Theme::parse(&choice.theme).unwrap_or_default();
+    // A path of ours alone: two slashes, or a backslash, would lead elsewhere.
+    let local = choice.next.starts_with('/') && !choice.next.starts_with("//") && !choice.next.contains(['\\', '\r', '\n']);
+    let next = if local { choice.next.as_str() } else { "/" };
+    let cookie = format!("theme={}; Path=/; Max-Age=31536000; SameSite=Lax; Secure", theme.word());
+    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
+}
