@@ -27,6 +27,8 @@ pub enum ErrorCode {
     BackupNotFound,
     /// There is no such token.
     TokenNotFound,
+    /// There is no such user, session or invitation.
+    UserNotFound,
     /// The upload named in a deployment is not (or no longer) there.
     UploadNotFound,
     /// There is nothing at this address.
@@ -85,6 +87,7 @@ impl ErrorCode {
             Self::RevisionNotFound => "revision_not_found",
             Self::BackupNotFound => "backup_not_found",
             Self::TokenNotFound => "token_not_found",
+            Self::UserNotFound => "user_not_found",
             Self::UploadNotFound => "upload_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -127,6 +130,7 @@ impl ErrorCode {
             | Self::RevisionNotFound
             | Self::BackupNotFound
             | Self::TokenNotFound
+            | Self::UserNotFound
             | Self::UploadNotFound
             | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,

@@ -5,6 +5,7 @@ use model::{AppName, DeploymentState};
 use store::{App, Tx};
 use tokio::sync::oneshot;
 
+use crate::access::{Access, Right, Who, may};
 use crate::error::{Result, app_not_found, from_store};
 use crate::registry::Entry;
 use crate::runtime::{Command, Mailbox};
@@ -15,10 +16,19 @@ use crate::{Control, clock, documents};
 const SHOWN: u32 = 10;
 
 impl Control {
-    /// Every app.
-    pub async fn apps(&self) -> Result<Vec<AppSummary>> {
-        let urls = self.urls();
-        self.read(move |tx| tx.apps()?.iter().map(|app| summary(tx, app, urls.app(&app.name))).collect()).await
+    /// Every app that somebody may look at.
+    pub async fn apps(&self, who: &Who) -> Result<Vec<AppSummary>> {
+        // The token of one app lists none: it knows which it is for.
+        if matches!(who, Who::Token(_)) {
+            may(who, &Access::Platform)?;
+        }
+        let (urls, who) = (self.urls(), who.clone());
+        self.read(move |tx| {
+            let apps = tx.apps()?;
+            let visible = apps.iter().filter(|app| may(&who, &Access::App(&app.name, Right::Look)).is_ok());
+            visible.map(|app| summary(tx, app, urls.app(&app.name))).collect()
+        })
+        .await
     }
 
     /// One app: what is served, what runs, what was deployed.

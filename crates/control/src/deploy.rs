@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{Accepted, DeployOptions, DeployRequest, ErrorBody, ErrorCode};
-use model::{AppName, DeploymentNumber, DeploymentState, RevisionNumber, Settings};
+use model::{AppName, AppRole, DeploymentNumber, DeploymentState, RevisionNumber, Settings};
 use serde::{Deserialize, Serialize};
 use store::{DeploymentEnd, DeploymentKind, NewDeployment};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Who;
 use crate::error::{Result, deployment_not_found, from_store, internal, revision_not_found};
 use crate::progress::Progress;
 use crate::registry::Entry;
@@ -71,10 +72,10 @@ impl Queue {
 }
 
 impl Control {
-    /// Deploys an upload; creates the app at its first deployment.
-    pub async fn deploy(&self, name: &AppName, request: DeployRequest) -> Result<Accepted> {
+    /// Deploys an upload; creates the app at its first deployment, and then it is the deployer's.
+    pub async fn deploy(&self, who: &Who, name: &AppName, request: DeployRequest) -> Result<Accepted> {
         let upload = self.inner.uploads.known(&request.upload)?;
-        let entry = self.prepare(name, &request.options).await?;
+        let entry = self.prepare(who, name, &request.options).await?;
         let commit = request.commit.as_ref().map(documents::commit_from);
         let commit_id = commit.as_ref().map(|commit| commit.id.clone()).filter(|id| !id.is_empty());
         let request = Request::Source { upload, commit };
@@ -141,9 +142,11 @@ impl Control {
     }
 
     /// The app of a deployment, created where it is missing, with the options applied to its settings.
-    pub(crate) async fn prepare(&self, name: &AppName, options: &DeployOptions) -> Result<Arc<Entry>> {
+    pub(crate) async fn prepare(&self, who: &Who, name: &AppName, options: &DeployOptions) -> Result<Arc<Entry>> {
         // Two first deployments of one name at once: one creates the app, the other finds it.
         let _creation = self.inner.creation.lock().await;
+        // Asked here once more: since it was asked before, somebody else may have created the app.
+        self.may_deploy(who, name)?;
         if let Some(entry) = self.inner.registry.get(name.as_str()) {
             let before = entry.settings.lock().await;
             let old = self.settings(name).await?;
@@ -160,7 +163,16 @@ impl Control {
         settings::check(&new)?;
         self.check_kind(None, &Settings::default(), &new).await?;
         let (create, now) = (name.clone(), clock::now());
-        let app = self.write(move |tx| tx.create_app(&create, &new, now)).await?;
+        let owner = who.identity().map(|identity| identity.id);
+        let app = self
+            .write(move |tx| {
+                let app = tx.create_app(&create, &new, now)?;
+                if let Some(owner) = owner {
+                    tx.set_member(app.id, owner, AppRole::Owner)?;
+                }
+                Ok(app)
+            })
+            .await?;
         let entry = self.adopt(&app, None)?;
         self.publish_routes();
         Ok(entry)

@@ -22,6 +22,7 @@ pub(crate) fn internal(what: &str, cause: &dyn std::fmt::Display) -> ErrorBody {
 pub(crate) fn from_store(error: StoreError) -> ErrorBody {
     match error {
         StoreError::NameTaken(_) => ErrorBody::new(ErrorCode::Conflict, error.to_string()).help("choose another name with --app"),
+        StoreError::UserNameTaken(_) => ErrorBody::new(ErrorCode::Conflict, error.to_string()).help("choose another name"),
         StoreError::Full => ErrorBody::new(ErrorCode::Conflict, error.to_string()).help("delete an app that is not needed"),
         StoreError::Transition { .. } => ErrorBody::new(ErrorCode::Conflict, error.to_string()),
         error if is_disk_full(&error) => disk_full(),

@@ -3,8 +3,10 @@
 //! The store says what should be; this crate makes it so through the engine and the edge, and tells what is. It knows no HTTP and
 //! not which engine it drives. A [`Control`] is the platform's inside: `web` calls it, `serve` makes it.
 
+mod access;
 mod access_log;
 mod apps;
+mod audit;
 mod backoff;
 mod backups;
 mod clock;
@@ -19,10 +21,12 @@ mod garbage;
 mod handover;
 mod instance;
 mod linefile;
+mod links;
 mod logs;
 mod machine;
 mod meter;
 mod output;
+mod passwords;
 mod pipeline;
 mod probe;
 mod progress;
@@ -30,6 +34,7 @@ mod push;
 mod registry;
 mod routes;
 mod runtime;
+mod sessions;
 mod settings;
 mod spec;
 mod split;
@@ -58,15 +63,19 @@ use crate::runtime::{Command, Live, Runtime, RuntimeParts};
 use crate::spec::Specs;
 use crate::uploads::Uploads;
 
+pub use access::{Access, Identity, Right, Who, may};
 pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use databases::DatabaseStream;
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
+pub use links::Welcome;
 pub use logs::Lines;
 pub use machine::Sharing;
+pub use passwords::{PASSWORD_MAX, PASSWORD_MIN};
 pub use routes::Urls;
-pub use tokens::{Access, Who, may};
+pub use sessions::{Browser, SignedIn};
+pub use store::SignedInBy;
 
 /// What a platform is told once, at its start.
 #[derive(Debug, Clone)]
@@ -138,6 +147,7 @@ struct Inner {
     registry: Arc<Registry>,
     machine: Arc<Machine>,
     uploads: Uploads,
+    passwords: passwords::Passwords,
     /// Held while an app is created.
     creation: Mutex<()>,
     /// Wakes the collection of garbage.
@@ -190,6 +200,7 @@ impl Control {
             registry,
             machine,
             uploads,
+            passwords: passwords::Passwords::default(),
             creation: Mutex::new(()),
             garbage: Notify::new(),
             stopping: CancellationToken::new(),

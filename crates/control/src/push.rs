@@ -1,22 +1,32 @@
 //! Pushes: a commit that came by git is deployed while the pusher watches.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use model::{DeploymentState, Step, StepState};
 use source::Limits;
 use source::git::{Progress, Push, Pushes};
 
 use crate::Control;
+use crate::access::Who;
 use crate::deploy::Request;
 use crate::error::Result;
 
+/// Takes the pushes of one request: whoever sent it owns an app that it makes.
+#[derive(Debug)]
+struct PushesOf {
+    control: Control,
+    who: Who,
+}
+
 #[async_trait]
-impl Pushes for Control {
+impl Pushes for PushesOf {
     async fn deploy(&self, push: Push, progress: Progress) -> std::result::Result<(), String> {
         let words = |error: api::ErrorBody| match error.help.as_str() {
             "" => error.message,
             help => format!("{}\n{help}", error.message),
         };
-        self.deploy_push(push, &progress).await.map_err(words)
+        self.control.deploy_push(&self.who, push, &progress).await.map_err(words)
     }
 }
 
@@ -26,14 +36,19 @@ impl Control {
         &self.inner.git
     }
 
-    async fn deploy_push(&self, push: Push, progress: &Progress) -> Result<()> {
+    /// What takes the pushes of somebody's request.
+    pub fn pushes(&self, who: Who) -> Arc<dyn Pushes> {
+        Arc::new(PushesOf { control: self.clone(), who })
+    }
+
+    async fn deploy_push(&self, who: &Who, push: Push, progress: &Progress) -> Result<()> {
         let scratch = self.inner.uploads.scratch(&format!("push-{}", self.inner.serial()));
         let received = push.tree.receive(Limits::default(), &scratch, progress).await.map_err(|error| {
             let _nothing = std::fs::remove_file(&scratch);
             api::ErrorBody::new(api::ErrorCode::SourceRefused, chain(&error))
         })?;
         let upload = self.inner.uploads.adopt(&scratch, &received.digest_hex())?;
-        let entry = self.prepare(&push.app, &api::DeployOptions::default()).await?;
+        let entry = self.prepare(who, &push.app, &api::DeployOptions::default()).await?;
         let commit_id = Some(push.commit.id.clone());
         let request = Request::Source { upload, commit: Some(push.commit) };
         let number = self.enqueue(&entry, store::DeploymentKind::Source, request, commit_id).await?;

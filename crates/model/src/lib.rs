@@ -1,5 +1,6 @@
 //! Names, settings, states and pure decisions: no I/O, no clock, no async.
 
+pub mod access;
 pub mod backup;
 pub mod database;
 pub mod deployment;
@@ -11,6 +12,7 @@ pub mod scaling;
 pub mod serving;
 pub mod settings;
 
+pub use access::{AppRole, PlatformRole, UserId, UserName};
 pub use deployment::{DeploymentState, Step, StepState};
 pub use environment::EnvName;
 pub use names::{AppName, DeploymentNumber, NameError, RevisionNumber};

@@ -4,12 +4,17 @@
 //! Knows nothing of HTTP, containers or files of builds.
 
 mod apps;
+mod audit;
 mod backups;
 mod databases;
 mod deployments;
+mod links;
 mod revisions;
 pub mod seal;
+mod secrets;
+mod sessions;
 mod tokens;
+mod users;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +24,16 @@ use figures::Histogram;
 use rusqlite::Connection;
 
 pub use apps::{App, AppId, Split};
+pub use audit::{AuditRow, NewAudit};
 pub use backups::BackupRow;
 pub use databases::{DatabaseRow, DatabaseState};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
+pub use links::{Invite, LinkFor, NewInvite};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
+pub use sessions::{NewSession, Session, SignedInBy, csrf_token};
 pub use tokens::{Token, TokenScope};
+pub use users::{Credentials, GitHubAccount, Member, NewUser, User};
 
 /// Migrations in order; a data directory remembers how many it has seen (`user_version`).
 const MIGRATIONS: &[&str] = &[
@@ -32,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_split.sql"),
     include_str!("../migrations/0003_database.sql"),
     include_str!("../migrations/0004_backup.sql"),
+    include_str!("../migrations/0005_identity.sql"),
 ];
 
 /// Why the store could not do what was asked.
@@ -64,6 +74,9 @@ pub enum StoreError {
     /// A name is taken.
     #[error("there is an app {0} already")]
     NameTaken(String),
+    /// A user's name is taken.
+    #[error("there is a user {0} already")]
+    UserNameTaken(String),
     /// Every range of user ids is in use.
     #[error("the platform has room for no further app")]
     Full,

@@ -1,12 +1,10 @@
 //! Tokens: a random text handed out once, kept as its hash.
 
 use model::AppName;
-use rand::RngCore;
 use rusqlite::{OptionalExtension, params};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{AppId, StoreError, Tx, word};
+use crate::{AppId, StoreError, Tx, secrets, word};
 
 /// What every token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "adpt_";
@@ -35,26 +33,13 @@ pub enum TokenScope {
     App(AppName),
 }
 
-// 256 random bits can't be guessed, so a plain hash protects them; a slow one would only slow each request.
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text.as_bytes()).to_vec()
-}
-
 impl Tx<'_> {
     /// Makes a token and returns its text, this once.
     pub fn create_token(&self, name: &str, app: Option<AppId>, now: i64) -> Result<(i64, Zeroizing<String>), StoreError> {
-        let mut bytes = Zeroizing::new([0_u8; 32]);
-        rand::rng().fill_bytes(bytes.as_mut());
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 64));
-        text.push_str(PREFIX);
-        for byte in bytes.iter() {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(digit), 16).expect("a half byte is a digit"));
-            }
-        }
+        let text = secrets::random(PREFIX);
         self.db.execute(
             "insert into token (name, app, hash, created_at) values (?, ?, ?, ?)",
-            params![name, app.map(|app| app.0), hash(&text), now],
+            params![name, app.map(|app| app.0), secrets::hash(&text), now],
         )?;
         Ok((self.db.last_insert_rowid(), text))
     }
@@ -66,7 +51,7 @@ impl Tx<'_> {
             .db
             .query_row(
                 "select token.app is null, app.name, used_at from token left join app on app.id = token.app where hash = ?",
-                [hash(text)],
+                [secrets::hash(text)],
                 |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?)),
             )
             .optional()?;
@@ -82,7 +67,7 @@ impl Tx<'_> {
 
     /// Notes that a token was used.
     pub fn use_token(&self, text: &str, now: i64) -> Result<(), StoreError> {
-        self.db.execute("update token set used_at = ? where hash = ?", params![now, hash(text)])?;
+        self.db.execute("update token set used_at = ? where hash = ?", params![now, secrets::hash(text)])?;
         Ok(())
     }
 

@@ -30,9 +30,14 @@ impl Problem {
     }
 }
 
+/// The status that an error goes out with.
+pub(crate) fn status(error: &ErrorBody) -> StatusCode {
+    StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status(&self.0);
         let mut response = (status, Json(ErrorDocument { error: self.0.clone() })).into_response();
         // For the layer that makes pages of errors (`pages::errors`).
         response.extensions_mut().insert(self.0);

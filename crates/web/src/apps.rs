@@ -13,11 +13,11 @@ use http::{HeaderMap, StatusCode, header};
 use model::Settings;
 use serde::Deserialize;
 
-use crate::access::{ForApp, ForPlatform};
+use crate::access::{Asker, ForAnyone, ForApp, ToChange, ToOwn};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
 
-pub(crate) async fn list(_: ForPlatform, State(control): State<Control>) -> Answer<Json<Vec<AppSummary>>> {
-    Ok(Json(control.apps().await?))
+pub(crate) async fn list(_: ForAnyone, asker: Asker, State(control): State<Control>) -> Answer<Json<Vec<AppSummary>>> {
+    Ok(Json(control.apps(&asker.who).await?))
 }
 
 pub(crate) async fn status(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<AppStatus>> {
@@ -31,7 +31,7 @@ pub(crate) struct Deletion {
 }
 
 pub(crate) async fn delete(
-    ForApp(app): ForApp,
+    ToOwn(app): ToOwn,
     State(control): State<Control>,
     query: Result<Query<Deletion>, QueryRejection>,
 ) -> Answer<StatusCode> {
@@ -84,7 +84,7 @@ pub(crate) struct Kind {
 }
 
 pub(crate) async fn variables(
-    ForApp(app): ForApp,
+    ToChange(app): ToChange,
     State(control): State<Control>,
     query: Result<Query<Kind>, QueryRejection>,
 ) -> Answer<Json<EnvVariables>> {
@@ -109,7 +109,7 @@ pub(crate) async fn scale(
 }
 
 /// YAML where the client asks for it, JSON otherwise.
-pub(crate) async fn settings(ForApp(app): ForApp, State(control): State<Control>, headers: HeaderMap) -> Answer<Response> {
+pub(crate) async fn settings(ToChange(app): ToChange, State(control): State<Control>, headers: HeaderMap) -> Answer<Response> {
     let settings = control.settings(&app).await?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains(api::YAML) {

@@ -6,14 +6,14 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use control::{Control, DatabaseStream};
+use control::{Access, Control, DatabaseStream, Right, may};
 use futures_util::{StreamExt, TryStreamExt};
 use http::header;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::access::ForApp;
+use crate::access::{Asker, ForApp};
 use crate::answer::{Answer, Problem};
 
 #[derive(Debug, Deserialize)]
@@ -24,10 +24,14 @@ pub(crate) struct Reveal {
 
 pub(crate) async fn info(
     ForApp(app): ForApp,
+    asker: Asker,
     State(control): State<Control>,
     query: Result<Query<Reveal>, QueryRejection>,
 ) -> Answer<Response> {
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    if query.reveal {
+        may(&asker.who, &Access::App(&app, Right::Change))?;
+    }
     let info: Json<DatabaseInfo> = Json(control.database(&app, query.reveal).await?);
     Ok(([(header::CACHE_CONTROL, "no-store")], info).into_response())
 }

@@ -13,7 +13,7 @@ use model::DeploymentNumber;
 use serde::Deserialize;
 use tokio_util::io::StreamReader;
 
-use crate::access::{ForAnyone, ForApp};
+use crate::access::{Asker, ForAnyone, ForApp, ToDeploy};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
 
 /// Receives a source tree. It belongs to nobody until a deployment names its digest.
@@ -23,11 +23,12 @@ pub(crate) async fn upload(_: ForAnyone, State(control): State<Control>, body: B
 }
 
 pub(crate) async fn create(
-    ForApp(app): ForApp,
+    ToDeploy(app): ToDeploy,
+    asker: Asker,
     State(control): State<Control>,
     Parsed(request): Parsed<DeployRequest>,
 ) -> Answer<(StatusCode, Json<Accepted>)> {
-    Ok((StatusCode::ACCEPTED, Json(control.deploy(&app, request).await?)))
+    Ok((StatusCode::ACCEPTED, Json(control.deploy(&asker.who, &app, request).await?)))
 }
 
 pub(crate) async fn rollback(

@@ -1,17 +1,15 @@
 //! Git over HTTPS: `/git/APP.git/…`, for whoever has a token.
 
-use std::sync::Arc;
-
 use api::{ErrorBody, ErrorCode};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use control::{Access, Control, may};
+use control::{Access, Control, Right, may};
 use http::{HeaderValue, header};
 use model::AppName;
 use source::git::Service;
 
-use crate::access::who;
+use crate::access::Asker;
 use crate::answer::{Answer, Problem};
 
 /// Serves a fetch or a push. A push to an app that is not there yet creates it.
@@ -30,7 +28,7 @@ pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<Strin
 
 async fn answer(control: &Control, path: &str, request: Request) -> Answer<Response> {
     let (parts, body) = request.into_parts();
-    let who = who(&parts, control).await?;
+    let who = Asker::of(&parts).who;
     // Whoever has no token learns nothing, and git asks for one.
     may(&who, &Access::Hello)?;
     let nothing =
@@ -38,15 +36,14 @@ async fn answer(control: &Control, path: &str, request: Request) -> Answer<Respo
     let (name, rest) = path.split_once(".git/").ok_or_else(nothing)?;
     let app = AppName::parse(name).map_err(|error| Problem::bad_request(error.to_string()))?;
     let service = Service::of(rest, parts.uri.query()).ok_or_else(nothing)?;
-    let access = match service {
-        Service::Push if !control.has_app(&app) => Access::NewApp,
-        Service::Push | Service::Fetch => Access::App(&app),
-    };
-    may(&who, &access)?;
+    match service {
+        Service::Push => control.may_deploy(&who, &app)?,
+        Service::Fetch => may(&who, &Access::App(&app, Right::Look))?,
+    }
     if matches!(service, Service::Fetch) && !control.has_app(&app) {
         return Err(nothing());
     }
     let request = http::Request::from_parts(parts, body);
-    let response = control.git().serve(&app, rest, request, Arc::new(control.clone())).await;
+    let response = control.git().serve(&app, rest, request, control.pushes(who)).await;
     Ok(response.map(Body::new).into_response())
 }

@@ -1,7 +1,7 @@
 //! What clients talk to: the pages, the REST API and git over HTTPS.
 //!
 //! One router serves both ways in: the platform's Unix socket ([`serve_socket`]), whose visitors are the operator, and the edge
-//! ([`service`]), whose visitors show a token. Knows nothing of how things are done: that is control's.
+//! ([`service`]), whose visitors show a token or are signed in. Knows nothing of how things are done: that is control's.
 
 mod access;
 mod adapter;
@@ -9,20 +9,27 @@ mod answer;
 mod apps;
 mod backups;
 mod changes;
+mod cookie;
+mod csrf;
 mod databases;
 mod deployments;
 mod figures;
 mod git;
+mod headers;
 mod pages;
 mod platform;
+mod routes;
 mod socket;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, patch, post, put};
+use axum::middleware::{from_fn, from_fn_with_state};
 use control::Control;
 
+use routes::Table;
+
 pub use adapter::service;
+pub use routes::{Needs, Route};
 pub use socket::{bind_socket, serve_socket};
 
 /// The largest body of a request that is not an upload, in bytes.
@@ -30,49 +37,76 @@ const BODY_MAX: usize = 1024 * 1024;
 
 /// Every route that there is.
 pub fn router(control: Control) -> Router {
-    let api = Router::new()
-        .route("/platform", get(platform::platform))
-        .route("/ca", get(platform::ca))
-        .route("/doctor", get(platform::doctor))
-        .route("/settings/schema", get(platform::settings_schema))
-        .route("/tokens", get(platform::tokens).post(platform::create_token))
-        .route("/tokens/{id}", delete(platform::delete_token))
-        .route("/uploads", post(deployments::upload).layer(DefaultBodyLimit::disable()))
-        .route("/apps", get(apps::list))
-        .route("/apps/{app}", get(apps::status).delete(apps::delete))
-        .route("/apps/{app}/revisions", get(apps::revisions))
-        .route("/apps/{app}/rollback", post(deployments::rollback))
-        .route("/apps/{app}/split", put(apps::split).delete(apps::end_split))
-        .route("/apps/{app}/deployments", get(deployments::list).post(deployments::create))
-        .route("/apps/{app}/deployments/{number}", get(deployments::show))
-        .route("/apps/{app}/deployments/{number}/events", get(deployments::events))
-        .route("/apps/{app}/deployments/{number}/cancel", post(deployments::cancel))
-        .route("/apps/{app}/logs", get(apps::logs))
-        .route("/apps/{app}/metrics", get(figures::app))
-        .route("/apps/{app}/env", get(apps::variables).patch(apps::set_variables))
-        .route("/apps/{app}/settings", get(apps::settings).put(apps::put_settings))
-        .route("/apps/{app}/scale", patch(apps::scale))
-        .route("/apps/{app}/database", get(databases::info))
-        .route("/apps/{app}/database/rotate", post(databases::rotate))
-        .route("/apps/{app}/database/backups", get(backups::list).post(backups::create))
-        .route("/apps/{app}/database/backups/{backup}/verify", post(backups::verify))
-        .route("/apps/{app}/database/backups/{backup}/restore", post(backups::restore))
-        .route("/apps/{app}/database/restore", post(backups::restore_moment))
-        .route("/apps/{app}/database/connect", post(databases::connect).layer(DefaultBodyLimit::disable()))
-        .route("/apps/{app}/pause", post(apps::pause))
-        .route("/apps/{app}/resume", post(apps::resume))
-        .route("/apps/{app}/sleep", post(apps::sleep))
-        .layer(DefaultBodyLimit::max(BODY_MAX));
-    Router::new()
-        .nest(api::PREFIX, api)
-        .route("/", get(pages::front::front))
-        .route("/theme", post(pages::front::theme))
-        .route("/assets/{name}", get(pages::assets::serve))
-        .route("/metrics", get(figures::all))
-        .route("/git/{*path}", get(git::serve).post(git::serve).layer(DefaultBodyLimit::disable()))
+    let (router, _) = table(control.clone()).finish();
+    router
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(control.clone(), changes::gate))
-        .layer(axum::middleware::from_fn_with_state(control.clone(), pages::errors::layer))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(control.clone(), changes::gate))
+        .layer(from_fn(csrf::check))
+        .layer(from_fn_with_state(control.clone(), pages::errors::layer))
+        .layer(from_fn_with_state(control.clone(), access::identify))
         .with_state(control)
+}
+
+/// The same as a list, for the tests that walk it.
+pub fn routes(control: Control) -> Vec<Route> {
+    table(control).finish().1
+}
+
+fn table(control: Control) -> Table {
+    pages::routes(api(Table::new(control)))
+        .get("/", Needs::Nothing, pages::front::front)
+        .post_quietly("/theme", Needs::Nothing, pages::front::theme)
+        .get("/assets/{name}", Needs::Nothing, pages::assets::serve)
+        .get("/metrics", Needs::Platform, figures::all)
+        .get("/git/{*path}", Needs::Itself, git::serve)
+        .post_stream("/git/{*path}", Needs::Itself, "", git::serve)
+}
+
+#[rustfmt::skip]
+fn api(table: Table) -> Table {
+    use Needs::{App, Deploy, Hello, Nothing, Platform};
+    use control::Right::{Change, Look, Own};
+    table
+        .under(api::PREFIX)
+        .get("/platform", Hello, platform::platform)
+        .get("/ca", Nothing, platform::ca)
+        .get("/doctor", Platform, platform::doctor)
+        .get("/settings/schema", Hello, platform::settings_schema)
+        .get("/tokens", Platform, platform::tokens)
+        .post("/tokens", Platform, "token.create", platform::create_token)
+        .delete("/tokens/{id}", Platform, "token.revoke", platform::delete_token)
+        .post_stream("/uploads", Hello, "", deployments::upload)
+        .get("/apps", Hello, apps::list)
+        .get("/apps/{app}", App(Look), apps::status)
+        .delete("/apps/{app}", App(Own), "app.delete", apps::delete)
+        .get("/apps/{app}/revisions", App(Look), apps::revisions)
+        .post("/apps/{app}/rollback", App(Change), "app.rollback", deployments::rollback)
+        .put("/apps/{app}/split", App(Change), "app.split", apps::split)
+        .delete("/apps/{app}/split", App(Change), "app.split.end", apps::end_split)
+        .get("/apps/{app}/deployments", App(Look), deployments::list)
+        .post("/apps/{app}/deployments", Deploy, "app.deploy", deployments::create)
+        .get("/apps/{app}/deployments/{number}", App(Look), deployments::show)
+        .get("/apps/{app}/deployments/{number}/events", App(Look), deployments::events)
+        .post("/apps/{app}/deployments/{number}/cancel", App(Change), "deployment.cancel", deployments::cancel)
+        .get("/apps/{app}/logs", App(Look), apps::logs)
+        .get("/apps/{app}/metrics", App(Look), figures::app)
+        .get("/apps/{app}/env", App(Change), apps::variables)
+        .patch("/apps/{app}/env", App(Change), "app.variables", apps::set_variables)
+        .get("/apps/{app}/settings", App(Change), apps::settings)
+        .put("/apps/{app}/settings", App(Change), "app.settings", apps::put_settings)
+        .patch("/apps/{app}/scale", App(Change), "app.scale", apps::scale)
+        .get("/apps/{app}/database", App(Look), databases::info)
+        .post("/apps/{app}/database/rotate", App(Change), "database.rotate", databases::rotate)
+        .get("/apps/{app}/database/backups", App(Look), backups::list)
+        .post("/apps/{app}/database/backups", App(Change), "backup.create", backups::create)
+        .post("/apps/{app}/database/backups/{backup}/verify", App(Change), "backup.verify", backups::verify)
+        .post("/apps/{app}/database/backups/{backup}/restore", App(Change), "backup.restore", backups::restore)
+        .post("/apps/{app}/database/restore", App(Change), "database.restore", backups::restore_moment)
+        .post_stream("/apps/{app}/database/connect", App(Change), "database.connect", databases::connect)
+        .post("/apps/{app}/pause", App(Change), "app.pause", apps::pause)
+        .post("/apps/{app}/resume", App(Change), "app.resume", apps::resume)
+        .post("/apps/{app}/sleep", App(Change), "app.sleep", apps::sleep)
+        .under("")
 }

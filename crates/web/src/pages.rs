@@ -1,13 +1,52 @@
 //! The platform's pages: their frame, what they are made of, and one module for each of them.
 
+mod account;
 pub(crate) mod assets;
+mod entry;
 pub(crate) mod errors;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod flash;
 pub(crate) mod front;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod layout;
+pub(crate) mod local_path;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod plot;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod text;
+pub(crate) mod visitor;
+
+use api::ErrorCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::request::Parts;
+
+use crate::access::Asker;
+use crate::answer::Problem;
+use crate::routes::{Needs, Table};
+use local_path::LocalPath;
+
+/// Adds the pages by which people come in and go to the table.
+pub(crate) fn routes(table: Table) -> Table {
+    table
+        .get("/sign-in", Needs::Nothing, entry::sign_in)
+        .post("/sign-in", Needs::Nothing, "session.begin", entry::post_sign_in)
+        .get("/account", Needs::Hello, account::account)
+        .post("/sign-out", Needs::Hello, "session.end", entry::sign_out)
+        .get("/welcome/{token}", Needs::Nothing, entry::welcome)
+        .post("/welcome/{token}", Needs::Nothing, "user.create", entry::post_welcome)
+}
+
+/// Whether people look at what lies at a path; programs, otherwise.
+pub(crate) fn is_page(path: &str) -> bool {
+    !["/api/v", "/git/", "/hooks/", "/metrics", "/assets/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Shows the way in to who is not signed in, and says why not to others.
+pub(crate) fn refuse(parts: &Parts, asker: &Asker, problem: Problem) -> Response {
+    if problem.0.code != ErrorCode::Unauthorized || asker.identity().is_some() {
+        return problem.into_response();
+    }
+    // What was posted is lost anyway: only an address that can be looked at is worth coming back to.
+    let next = parts.uri.path_and_query().filter(|_| parts.method.is_safe()).and_then(|it| LocalPath::parse(it.as_str()));
+    Redirect::to(&next.map_or_else(|| "/sign-in".to_owned(), |next| format!("/sign-in?{}", next.as_query()))).into_response()
+}

@@ -1,12 +1,13 @@
 //! The front page, and the switch between light and dark.
 
 use askama::Template;
-use axum::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header;
 use serde::Deserialize;
 
 use crate::pages::layout::{Shell, Theme, page};
+use crate::pages::local_path::LocalPath;
+use crate::pages::visitor::Posted;
 
 /// What somebody sees who is not signed in.
 #[derive(Debug, Template)]
@@ -33,11 +34,10 @@ pub(crate) struct Choice {
 }
 
 /// Keeps the theme in a cookie and goes back.
-pub(crate) async fn theme(Form(choice): Form<Choice>) -> Response {
+pub(crate) async fn theme(Posted(choice): Posted<Choice>) -> Response {
     let theme = Theme::parse(&choice.theme).unwrap_or_default();
-    // A path of ours alone: two slashes, or a backslash, would lead elsewhere.
-    let local = choice.next.starts_with('/') && !choice.next.starts_with("//") && !choice.next.contains(['\\', '\r', '\n']);
-    let next = if local { choice.next.as_str() } else { "/" };
+    let next = LocalPath::parse(&choice.next);
+    let next = next.as_ref().map_or("/", LocalPath::as_str);
     let cookie = format!("theme={}; Path=/; Max-Age=31536000; SameSite=Lax; Secure", theme.word());
     ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }

@@ -7,7 +7,7 @@ use control::{Control, Who};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::access::who;
+use crate::access::Asker;
 use crate::answer::Problem;
 use crate::pages::flash::Said;
 
@@ -188,13 +188,18 @@ impl Shell {
 impl FromRequestParts<Control> for Shell {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, Problem> {
-        let who = who(parts, control).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, Problem> {
+        let asker = Asker::of(parts);
         let mut shell = Self::bare("");
         shell.theme = Theme::of(parts);
         parts.uri.path().clone_into(&mut shell.path);
         shell.said = parts.uri.query().and_then(Said::in_query);
-        shell.person = (who == Who::Operator).then(|| Person { name: "Operator".to_owned(), operator: true });
+        shell.person = match &asker.who {
+            Who::User(identity) => Some(Person { name: identity.name.to_string(), operator: identity.is_operator() }),
+            Who::Operator => Some(Person { name: "Operator".to_owned(), operator: true }),
+            Who::Token(_) | Who::Nobody => None,
+        };
+        shell.csrf = asker.csrf.unwrap_or_default();
         Ok(shell)
     }
 }

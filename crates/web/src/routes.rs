@@ -1,0 +1,208 @@
+//! The table of routes: what each needs is said where it is made, and checked before its handler runs.
+//!
+//! Nothing is reachable but through this table: a route without a line that says who may is not possible, and a change without a word
+//! for the audit log neither. Tests walk the table as nobody, as a stranger, as a viewer.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use control::{Access, Control, Right, may};
+use model::AppName;
+
+use crate::access::Asker;
+use crate::answer::{Answer, Problem};
+use crate::pages;
+
+/// What a request must be allowed to do before its handler runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: anybody may come.
+    Nothing,
+    /// The handler asks `may` itself, since what it needs depends on more than the address.
+    Itself,
+    /// To be somebody.
+    Hello,
+    /// A right to the app in the address (`{app}`).
+    App(Right),
+    /// To change the app in the address, or to make it where it is not there.
+    Deploy,
+    /// To make apps.
+    NewApp,
+    /// The platform as a whole.
+    Platform,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its method.
+    pub method: &'static str,
+    /// Its path, with `{names}`.
+    pub path: String,
+    /// What it needs.
+    pub needs: Needs,
+    /// The word in the audit log; empty for what changes nothing.
+    pub what: &'static str,
+}
+
+/// The table while it is made.
+pub(crate) struct Table {
+    control: Control,
+    router: Router<Control>,
+    prefix: &'static str,
+    routes: Vec<Route>,
+}
+
+macro_rules! changing {
+    ($($name:ident $method:literal $filter:ident),+) => {
+        $(
+            #[doc = concat!("What `", $method, "` of a path changes; `what` is its word in the audit log.")]
+            pub(crate) fn $name<H, T>(self, path: &str, needs: Needs, what: &'static str, handler: H) -> Self
+            where
+                H: Handler<T, Control>,
+                T: 'static,
+            {
+                assert!(!what.is_empty(), "{path}: a change has a word for the audit log");
+                self.add($method, MethodFilter::$filter, path, needs, what, handler, false)
+            }
+        )+
+    };
+}
+
+impl Table {
+    pub(crate) fn new(control: Control) -> Self {
+        Self { control, router: Router::new(), prefix: "", routes: Vec::new() }
+    }
+
+    /// What follows lies below this path.
+    pub(crate) fn under(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// What `GET` and `HEAD` of a path show. They change nothing.
+    pub(crate) fn get<H, T>(self, path: &str, needs: Needs, handler: H) -> Self
+    where
+        H: Handler<T, Control>,
+        T: 'static,
+    {
+        self.add("GET", MethodFilter::GET, path, needs, "", handler, false)
+    }
+
+    changing!(post "POST" POST, put "PUT" PUT, patch "PATCH" PATCH, delete "DELETE" DELETE);
+
+    /// A `POST` of any length; `what` is empty where it changes nothing (an upload belongs to nobody yet).
+    pub(crate) fn post_stream<H, T>(self, path: &str, needs: Needs, what: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Control>,
+        T: 'static,
+    {
+        self.add("POST", MethodFilter::POST, path, needs, what, handler, true)
+    }
+
+    /// A `POST` that changes nothing of the platform's.
+    pub(crate) fn post_quietly<H, T>(self, path: &str, needs: Needs, handler: H) -> Self
+    where
+        H: Handler<T, Control>,
+        T: 'static,
+    {
+        self.add("POST", MethodFilter::POST, path, needs, "", handler, false)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place, behind methods that have few")]
+    fn add<H, T>(
+        mut self,
+        method: &'static str,
+        filter: MethodFilter,
+        path: &str,
+        needs: Needs,
+        what: &'static str,
+        handler: H,
+        long: bool,
+    ) -> Self
+    where
+        H: Handler<T, Control>,
+        T: 'static,
+    {
+        let path = format!("{}{path}", self.prefix);
+        let guard = Guard { control: self.control.clone(), needs, what };
+        let mut route = on(filter, handler).layer(from_fn_with_state(guard, check));
+        if long {
+            route = route.layer(DefaultBodyLimit::disable());
+        }
+        self.router = self.router.route(&path, route);
+        self.routes.push(Route { method, path, needs, what });
+        self
+    }
+
+    /// The router, and the list of what it has.
+    pub(crate) fn finish(self) -> (Router<Control>, Vec<Route>) {
+        (self.router, self.routes)
+    }
+}
+
+#[derive(Clone)]
+struct Guard {
+    control: Control,
+    needs: Needs,
+    what: &'static str,
+}
+
+/// Asks `may`, runs the handler, writes a change down.
+async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let asker = Asker::of(&parts);
+    let named = app_of(&mut parts).await;
+    if let Err(problem) = allowed(&guard, &asker, named.as_deref()) {
+        return if pages::is_page(parts.uri.path()) { pages::refuse(&parts, &asker, problem) } else { problem.into_response() };
+    }
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if !guard.what.is_empty() && !guard.needs.is_open() && response.status().as_u16() < 400 {
+        let app = named.and_then(|name| AppName::parse(&name).ok());
+        let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone()).unwrap_or_default();
+        guard.control.audit(&asker.who, guard.what, app.as_ref(), &detail, &asker.address).await;
+    }
+    response
+}
+
+impl Needs {
+    /// Whether nobody in particular may come: such changes are written down by the use case, which knows who it was.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Nothing | Self::Itself)
+    }
+}
+
+/// More for the audit log, put among a response's extensions by its handler; never a secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Detail(pub(crate) String);
+
+fn allowed(guard: &Guard, asker: &Asker, named: Option<&str>) -> Answer<()> {
+    let who = &asker.who;
+    let app = || {
+        // Nobody learns what is a name and what is not.
+        AppName::parse(named.unwrap_or_default()).map_err(|error| match may(who, &Access::Hello) {
+            Ok(()) => Problem::bad_request(error.to_string()),
+            Err(stranger) => Problem(stranger),
+        })
+    };
+    match guard.needs {
+        Needs::Nothing | Needs::Itself => Ok(()),
+        Needs::Hello => Ok(may(who, &Access::Hello)?),
+        Needs::NewApp => Ok(may(who, &Access::NewApp)?),
+        Needs::Platform => Ok(may(who, &Access::Platform)?),
+        Needs::App(right) => Ok(may(who, &Access::App(&app()?, right))?),
+        Needs::Deploy => {
+            let app = app()?;
+            Ok(guard.control.may_deploy(who, &app)?)
+        }
+    }
+}
+
+/// The app in the address.
+async fn app_of(parts: &mut http::request::Parts) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, &()).await.ok()?;
+    params.iter().find(|(key, _)| *key == "app").map(|(_, value)| value.to_owned())
+}
