@@ -4,9 +4,10 @@
 set -eu
 
 # To build: libseccomp and how to find it. To run: containers' network, stacks, databases. To test and try: curl, skopeo, umoci, and a
-# registry with its users (docker-registry, htpasswd of apache2-utils); to fuzz: g++.
-packages="apache2-utils ca-certificates curl docker-registry g++ git iproute2 libseccomp-dev mmdebstrap nftables pkg-config postgresql
-skopeo tar umoci util-linux"
+# registry with its users (docker-registry, htpasswd of apache2-utils); to fuzz: g++. To look at pages: a browser that trusts the platform's
+# certificates (certutil of libnss3-tools), fonts, and what makes pictures small.
+packages="apache2-utils ca-certificates chromium chromium-driver curl docker-registry fonts-dejavu-core fonts-inter g++ git iproute2
+libnss3-tools libseccomp-dev mmdebstrap nftables pkg-config pngquant postgresql skopeo tar umoci util-linux"
 user=adaptable
 
 missing=""
