@@ -2,6 +2,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod hour;
+pub(crate) mod minutes;
 pub(crate) mod settings;
 mod waiting;
 

@@ -24,6 +24,7 @@ mod upstream;
 pub use access::{AccessLog, AccessRecord};
 pub use app::counters::{AppCounters, StatusClass};
 pub use app::hour::LastHour;
+pub use app::minutes::{Visits, minute_of};
 pub use app::settings::{AppSettings, AppStatus, Failure, FailureKind};
 pub use app::{Activate, AppHandle};
 pub use authority::{Authority, AuthorityError};

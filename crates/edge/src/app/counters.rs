@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use figures::Histogram;
+use figures::history::History;
 
 use super::hour::{LastHour, Ring};
+use super::minutes::{Minutes, Totals, Visits, minute_of};
 use super::waiting::Denied;
 
 const fn micros<const N: usize>(bounds: [u64; N]) -> [Duration; N] {
@@ -114,6 +116,13 @@ pub(crate) struct Ended {
     pub(crate) status: Option<http::StatusCode>,
 }
 
+/// What is remembered of the time before now.
+#[derive(Debug)]
+struct Recent {
+    ring: Ring,
+    minutes: Minutes,
+}
+
 /// Counters of one app since the platform's start.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -123,7 +132,7 @@ pub struct AppCounters {
     sent: AtomicU64,
     latency: Histogram<16>,
     /// Made at the first request: most apps of a platform sleep.
-    hour: OnceLock<Box<Ring>>,
+    hour: OnceLock<Box<Recent>>,
     created: Instant,
     abandoned: AtomicU64,
     waits: AtomicU64,
@@ -205,7 +214,12 @@ impl AppCounters {
 
     /// The last 60 minutes.
     pub fn last_hour(&self) -> LastHour {
-        self.hour.get().map_or_else(LastHour::quiet, |ring| ring.until(self.minute(Instant::now())))
+        self.hour.get().map_or_else(LastHour::quiet, |recent| recent.ring.until(self.minute(Instant::now())))
+    }
+
+    /// What visitors got in the last hour and the last day; minutes are those of [`minute_of`].
+    pub fn history(&self) -> History<Visits> {
+        self.hour.get().map_or_else(History::default, |recent| recent.minutes.history(&self.totals()))
     }
 
     /// An instance was thawed.
@@ -224,6 +238,9 @@ impl AppCounters {
             return;
         };
         let class = StatusClass::of(status);
+        let recent = self.hour.get_or_init(|| Box::new(Recent { ring: Ring::new(), minutes: Minutes::default() }));
+        // Before it is counted, so that it counts to its own minute.
+        recent.minutes.turn(minute_of(how.now), || self.totals());
         self.requests[class as usize].fetch_add(1, Ordering::Relaxed);
         let mut took = how.now.saturating_duration_since(how.began);
         if class == StatusClass::Informational {
@@ -231,8 +248,7 @@ impl AppCounters {
         } else {
             self.latency.observe(took);
         }
-        let ring = self.hour.get_or_init(|| Box::new(Ring::new()));
-        ring.count(self.minute(how.now), class == StatusClass::ServerError, took);
+        recent.ring.count(self.minute(how.now), class == StatusClass::ServerError, took);
     }
 
     pub(crate) fn moved(&self, received: u64, sent: u64) {
@@ -254,6 +270,25 @@ impl AppCounters {
             Denied::QueueTimeout => self.queue_timeouts.fetch_add(1, Ordering::Relaxed),
             _ => return,
         };
+    }
+
+    fn totals(&self) -> Totals {
+        let (latency, cold) = (self.latency.snapshot(), self.cold_starts.snapshot());
+        let mut totals = Totals {
+            requests: StatusClass::ALL.map(|class| self.requests(class)),
+            cold_starts: cold.count,
+            cold_millis: Duration::try_from_secs_f64(cold.sum)
+                .map_or(0, |sum| u64::try_from(sum.as_millis()).unwrap_or(u64::MAX)),
+            ..Totals::default()
+        };
+        // Buckets hold all that are at most so long; the last place is for those above the last bound.
+        let up_to = latency.buckets.iter().map(|(_, count)| *count).chain([latency.count]);
+        let mut before = 0;
+        for (place, count) in totals.latency.iter_mut().zip(up_to) {
+            *place = count - before;
+            before = count;
+        }
+        totals
     }
 
     fn minute(&self, now: Instant) -> u32 {
@@ -287,6 +322,29 @@ mod tests {
         assert_eq!(latency.buckets[15], (300.0, 4));
         let hour = counters.last_hour();
         assert_eq!((hour.requests[59], hour.errors[59]), (3, 0), "the 503 and the 101 end later: {hour:?}");
+    }
+
+    #[test]
+    fn a_request_is_in_the_minute_in_which_it_ended() {
+        use figures::history::Range;
+        let counters = AppCounters::default();
+        let began = Instant::now();
+        for (status, minutes, millis) in [(200, 0, 3), (500, 0, 400), (404, 2, 1), (200, 2, 900_000)] {
+            let now = began + Duration::from_mins(minutes) + Duration::from_millis(millis % 1000);
+            let began = now.checked_sub(Duration::from_millis(millis)).unwrap_or(began);
+            counters.ended(Ended { began, now, status: StatusCode::from_u16(status).ok() });
+            counters.cold_started(Duration::from_millis(250));
+        }
+        let history = counters.history();
+        let last = minute_of(began + Duration::from_mins(2) + Duration::from_millis(1));
+        let seen: Vec<_> = history.until(Range::Hour, last).into_iter().flatten().collect();
+        let requests: Vec<_> = seen.iter().map(|visits| visits.requests.iter().sum::<u32>()).collect();
+        assert_eq!(requests.iter().sum::<u32>(), 4);
+        assert_eq!(requests.last(), Some(&2), "{seen:?}");
+        assert_eq!(seen.iter().map(|visits| visits.requests[4]).sum::<u32>(), 1);
+        assert_eq!(seen.iter().map(|visits| visits.latency.iter().sum::<u32>()).sum::<u32>(), 4);
+        assert_eq!(seen.iter().map(|visits| visits.cold_starts).sum::<u32>(), 4);
+        assert!(seen.iter().map(|visits| visits.cold_millis).sum::<u32>() >= 999);
     }
 
     #[test]
