@@ -23,9 +23,6 @@ use crate::registry::Entry;
 /// The type of the pages.
 pub const CONTENT_TYPE: &str = Text::CONTENT_TYPE;
 
-/// How long instances may take to tell what they use; those that do not are shown as they were the last time.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// Builds since the platform's start.
 #[derive(Debug)]
 pub(crate) struct Builds {
@@ -121,15 +118,8 @@ impl Control {
 
     /// Asks what runs for what it uses.
     async fn look(&self, entries: Vec<Arc<Entry>>) -> Vec<Seen> {
-        let asked = entries.iter().flat_map(|entry| {
-            let meter = &entry.specs.meter;
-            meter.running().into_iter().map(move |reading| async move {
-                if let Ok(usage) = self.inner.engine.usage(&reading.container).await {
-                    meter.note(&reading.container, usage);
-                }
-            })
-        });
-        let _some_late = tokio::time::timeout(PATIENCE, futures_util::future::join_all(asked)).await;
+        let asked = entries.iter().map(|entry| entry.specs.meter.sample(&self.inner.engine));
+        futures_util::future::join_all(asked).await;
         entries
             .into_iter()
             .map(|entry| {

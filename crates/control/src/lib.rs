@@ -19,6 +19,7 @@ mod error;
 mod figures;
 mod garbage;
 mod handover;
+mod history;
 mod instance;
 mod linefile;
 mod links;

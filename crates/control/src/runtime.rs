@@ -119,6 +119,8 @@ pub(crate) struct Runtime {
     epoch: Instant,
     /// When the load was looked at last, and the handle's busy time then.
     looked: (Instant, Duration),
+    /// The minute in which instances were asked last what they use.
+    sampled: u32,
     /// Whether the edge is to tell of the next request, and nothing is looked at until then but the idle time.
     dormant: bool,
     /// Whether the memory of the instances that sleep has been pushed out since the last request.
@@ -177,6 +179,7 @@ impl Runtime {
             scaler: Scaler::default(),
             epoch: now,
             looked,
+            sampled: 0,
             dormant: false,
             pushed_out: false,
             starts: VecDeque::new(),

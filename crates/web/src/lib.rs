@@ -92,6 +92,7 @@ fn api(table: Table) -> Table {
         .post("/apps/{app}/deployments/{number}/cancel", App(Change), "deployment.cancel", deployments::cancel)
         .get("/apps/{app}/logs", App(Look), apps::logs)
         .get("/apps/{app}/metrics", App(Look), figures::app)
+        .get("/apps/{app}/history", App(Look), figures::history)
         .get("/apps/{app}/env", App(Change), apps::variables)
         .patch("/apps/{app}/env", App(Change), "app.variables", apps::set_variables)
         .get("/apps/{app}/settings", App(Change), apps::settings)

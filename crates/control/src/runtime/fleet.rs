@@ -306,6 +306,7 @@ impl Runtime {
     pub(super) async fn status(&mut self) -> Vec<InstanceStatus> {
         let list = join_all(self.running.iter().map(async |running| {
             let usage = self.engine.usage(&running.instance.container.id).await.unwrap_or_default();
+            self.specs.meter.note(&running.instance.container.id, usage);
             let state = match (running.draining, running.upstream.is_frozen()) {
                 (true, _) => InstanceState::Draining,
                 (false, true) => InstanceState::Frozen,

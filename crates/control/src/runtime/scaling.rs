@@ -3,6 +3,7 @@
 //! While there is load this happens every second, and at once when a visitor waits. A quiet app is looked at no more until its
 //! next request, of which the edge tells, or until it has been idle for so long that its last instance goes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::scaling::{Bounds, Decision, Load};
@@ -50,6 +51,7 @@ impl Runtime {
         self.backoff.expired(now);
         if !self.dormant {
             self.observe(now);
+            self.sample(now);
         }
         if self.dormant && !self.pushed_out && self.quiet_for() >= PUSH_OUT {
             self.pushed_out = true;
@@ -69,6 +71,15 @@ impl Runtime {
         // Requests that take long are in flight now; short ones are counted when they end.
         let average = average.max(self.handle.in_flight() as u128 * 1000);
         self.scaler.observe(self.epoch.elapsed(), u32::try_from(average).unwrap_or(u32::MAX));
+    }
+
+    /// Once a minute, has the instances asked what they use, beside the task.
+    fn sample(&mut self, now: Instant) {
+        let minute = edge::minute_of(now);
+        if minute != std::mem::replace(&mut self.sampled, minute) {
+            let (meter, engine) = (Arc::clone(&self.specs.meter), Arc::clone(&self.engine));
+            tokio::spawn(async move { meter.sample(&engine).await });
+        }
     }
 
     /// A request has come to the quiet app.
@@ -162,9 +173,12 @@ impl Runtime {
     fn push_out(&self) {
         for running in self.ready().filter(|running| running.upstream.is_frozen()) {
             let (engine, id) = (self.engine.clone(), running.instance.container.id.clone());
+            let meter = Arc::clone(&self.specs.meter);
             tokio::spawn(async move {
                 if let Err(error) = engine.push_out(&id).await {
                     tracing::debug!(container = %id, %error, "push out the memory of an instance");
+                } else if let Ok(usage) = engine.usage(&id).await {
+                    meter.note(&id, usage);
                 }
             });
         }
