@@ -1,6 +1,6 @@
 //! Use cases on apps: what is there, pause and resume, sleep, delete, revisions.
 
-use api::{AppState, AppStatus, AppSummary, LastHour, RevisionSummary, Split};
+use api::{AppState, AppStatus, AppSummary, RevisionSummary, Split};
 use model::{AppName, DeploymentState};
 use store::{App, Tx};
 use tokio::sync::oneshot;
@@ -10,7 +10,7 @@ use crate::error::{Result, app_not_found, from_store};
 use crate::registry::Entry;
 use crate::runtime::{Command, Mailbox};
 use crate::split::ask_all;
-use crate::{Control, clock, documents};
+use crate::{Control, clock, documents, overview};
 
 /// Deployments shown with an app's status.
 const SHOWN: u32 = 10;
@@ -54,12 +54,7 @@ impl Control {
                 instances.extend(answer.await.unwrap_or_default());
             }
         }
-        let hour = entry.handle.counters().last_hour();
-        let last_hour = LastHour {
-            requests: hour.requests.map(u64::from).to_vec(),
-            errors: hour.errors.map(u64::from).to_vec(),
-            slowest: hour.slowest.map(|slowest| slowest.as_secs_f64()).to_vec(),
-        };
+        let last_hour = overview::last_hour(&entry.handle);
         let warnings = self.backup_warnings(&entry).await?;
         Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour), warnings })
     }
@@ -203,7 +198,7 @@ pub(crate) async fn ask(mailbox: &Mailbox, command: impl FnOnce(oneshot::Sender<
     }
 }
 
-fn summary(tx: &Tx<'_>, app: &App, url: String) -> std::result::Result<AppSummary, store::StoreError> {
+pub(crate) fn summary(tx: &Tx<'_>, app: &App, url: String) -> std::result::Result<AppSummary, store::StoreError> {
     let last = tx.deployments(app.id, 1)?.into_iter().next();
     let live = match app.live {
         Some(number) => tx.revision(app.id, number)?,

@@ -27,6 +27,7 @@ mod logs;
 mod machine;
 mod meter;
 mod output;
+mod overview;
 mod passwords;
 mod pipeline;
 mod probe;
@@ -73,10 +74,11 @@ pub use handover::{Change, InUse};
 pub use links::Welcome;
 pub use logs::Lines;
 pub use machine::Sharing;
+pub use overview::{AppGlance, DeploymentGlance};
 pub use passwords::{PASSWORD_MAX, PASSWORD_MIN};
 pub use routes::Urls;
 pub use sessions::{Browser, SignedIn};
-pub use store::SignedInBy;
+pub use store::{DeploymentKind, SignedInBy};
 
 /// What a platform is told once, at its start.
 #[derive(Debug, Clone)]

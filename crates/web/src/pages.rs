@@ -1,7 +1,10 @@
 //! The platform's pages: their frame, what they are made of, and one module for each of them.
 
 mod account;
+pub(crate) mod app_head;
 pub(crate) mod assets;
+mod dashboard;
+pub(crate) mod deployment_view;
 mod entry;
 pub(crate) mod errors;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
@@ -12,7 +15,8 @@ pub(crate) mod layout;
 pub(crate) mod local_path;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod plot;
-#[expect(dead_code, reason = "pages that use the rest of it are being built")]
+pub(crate) mod state;
+mod status;
 pub(crate) mod text;
 pub(crate) mod visitor;
 
@@ -27,7 +31,14 @@ use local_path::LocalPath;
 
 /// Adds the pages by which people come in and go to the table.
 pub(crate) fn routes(table: Table) -> Table {
+    use control::Right::{Change, Look};
     table
+        .get("/apps", Needs::Hello, dashboard::dashboard)
+        .get("/apps/{app}", Needs::App(Look), status::status)
+        .post("/apps/{app}/pause", Needs::App(Change), "app.pause", status::pause)
+        .post("/apps/{app}/resume", Needs::App(Change), "app.resume", status::resume)
+        .post("/apps/{app}/rollback", Needs::App(Change), "app.rollback", status::rollback)
+        .post("/apps/{app}/split/end", Needs::App(Change), "app.split.end", status::end_split)
         .get("/sign-in", Needs::Nothing, entry::sign_in)
         .post("/sign-in", Needs::Nothing, "session.begin", entry::post_sign_in)
         .get("/account", Needs::Hello, account::account)
@@ -50,3 +61,6 @@ pub(crate) fn refuse(parts: &Parts, asker: &Asker, problem: Problem) -> Response
     let next = parts.uri.path_and_query().filter(|_| parts.method.is_safe()).and_then(|it| LocalPath::parse(it.as_str()));
     Redirect::to(&next.map_or_else(|| "/sign-in".to_owned(), |next| format!("/sign-in?{}", next.as_query()))).into_response()
 }
+
+#[cfg(test)]
+mod gallery;

@@ -12,9 +12,10 @@ use crate::pages::visitor::Posted;
 /// What somebody sees who is not signed in.
 #[derive(Debug, Template)]
 #[template(path = "front.html")]
-struct Front {
-    shell: Shell,
-    github: bool,
+pub(crate) struct Front {
+    pub(crate) shell: Shell,
+    /// Whether one can sign in with GitHub.
+    pub(crate) github: bool,
 }
 
 /// The way in; who is in goes on to the Dashboard.

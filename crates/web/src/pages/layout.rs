@@ -126,7 +126,9 @@ pub(crate) struct Shell {
     pub(crate) title: String,
     /// Where the page belongs.
     pub(crate) nav: Nav,
-    /// Who is signed in; nobody on the pages before that.
+    /// Who looks, as far as rights go.
+    pub(crate) who: Who,
+    /// Who is signed in, as shown; nobody on the pages before that.
     pub(crate) person: Option<Person>,
     /// The session's token against forged requests; every form has it in a hidden field `csrf`.
     pub(crate) csrf: String,
@@ -146,6 +148,7 @@ impl Shell {
         Self {
             title: title.into(),
             nav: Nav::None,
+            who: Who::Nobody,
             person: None,
             csrf: String::new(),
             path: "/".to_owned(),
@@ -199,6 +202,7 @@ impl FromRequestParts<Control> for Shell {
             Who::Operator => Some(Person { name: "Operator".to_owned(), operator: true }),
             Who::Token(_) | Who::Nobody => None,
         };
+        shell.who = asker.who;
         shell.csrf = asker.csrf.unwrap_or_default();
         Ok(shell)
     }
