@@ -7,14 +7,13 @@ mod dashboard;
 pub(crate) mod deployment_view;
 mod entry;
 pub(crate) mod errors;
-#[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod flash;
 pub(crate) mod front;
-#[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod layout;
 pub(crate) mod local_path;
-#[expect(dead_code, reason = "pages that use the rest of it are being built")]
+#[cfg_attr(not(test), expect(dead_code, reason = "pages that use the rest of it are being built"))]
 pub(crate) mod plot;
+#[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod state;
 mod status;
 pub(crate) mod text;

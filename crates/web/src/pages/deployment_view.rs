@@ -14,8 +14,6 @@ pub(crate) struct DeploymentLine {
     pub(crate) href: String,
     /// How far it is.
     pub(crate) state: State,
-    /// Whether nothing more will happen.
-    pub(crate) ended: bool,
     /// What it brings: the commit's message, or what was changed.
     pub(crate) what: String,
     /// The commit's first letters; empty where there is none.
@@ -56,7 +54,6 @@ impl DeploymentLine {
             number: it.deployment.0,
             href: format!("/apps/{}/deployments/{}", it.app, it.deployment),
             state: state::deployment(it.state),
-            ended: it.state.ended(),
             what,
             commit: commit.map(|commit| short_commit(&commit.id)).unwrap_or_default(),
             branch: commit.and_then(|commit| commit.branch.clone()).unwrap_or_default(),

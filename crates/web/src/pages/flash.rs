@@ -7,10 +7,6 @@ pub(crate) enum Tone {
     Info,
     /// Something went well.
     Success,
-    /// Something deserves a look.
-    Warning,
-    /// Something went wrong.
-    Error,
 }
 
 impl Tone {
@@ -19,8 +15,6 @@ impl Tone {
         match self {
             Self::Info => "info",
             Self::Success => "success",
-            Self::Warning => "warning",
-            Self::Error => "error",
         }
     }
 
@@ -29,8 +23,6 @@ impl Tone {
         match self {
             Self::Info => "info",
             Self::Success => "done",
-            Self::Warning => "warning",
-            Self::Error => "failed",
         }
     }
 }

@@ -59,6 +59,7 @@ pub(crate) struct SplitView {
 /// The page.
 #[derive(Debug, Template)]
 #[template(path = "status.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part of the page that is there or not")]
 pub(crate) struct StatusPage {
     pub(crate) shell: Shell,
     pub(crate) app: AppHead,
