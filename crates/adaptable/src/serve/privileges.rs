@@ -55,5 +55,8 @@ pub(super) fn become_user(user: &User) -> Result<(), UserError> {
     // A process of the same user must not read our memory, which holds the keys.
     prctl::set_dumpable(false)?;
     prctl::set_no_new_privs()?;
+    // A heap of a few megabytes, spread over huge pages, held five times as much. The launchers, and with them the apps, were forked
+    // before this and keep theirs.
+    prctl::set_thp_disable(true)?;
     Ok(())
 }
