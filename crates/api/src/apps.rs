@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use model::environment::Environment;
 use model::{AppName, DatabaseType, DeploymentNumber, EnvName, RevisionNumber, Settings};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::deployments::{Commit, Deployment};
 
 /// The state of an app: what the edge serves, not what was last asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AppState {
     /// Its revision is served (also while it sleeps).
@@ -37,7 +38,7 @@ impl AppState {
 }
 
 /// One entry of `GET /apps`; also the answer to `pause`, `resume` and `sleep`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppSummary {
     /// Its name.
     pub app: AppName,
@@ -54,7 +55,7 @@ pub struct AppSummary {
 }
 
 /// Answer to `GET /apps/{app}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppStatus {
     /// What lists show of it.
     #[serde(flatten)]
@@ -76,7 +77,7 @@ pub struct AppStatus {
 
 /// The last hour of an app, minute by minute: the oldest first, and the last one is the minute that runs. Since the platform's
 /// start, where that was later.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LastHour {
     /// Requests that were answered, in 60 numbers.
@@ -88,7 +89,7 @@ pub struct LastHour {
 }
 
 /// How far an instance is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
     /// Its process runs, but does not accept connections yet.
@@ -114,7 +115,7 @@ impl InstanceState {
 }
 
 /// One running instance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceStatus {
     /// Its id, as in the log.
     pub id: String,
@@ -129,7 +130,7 @@ pub struct InstanceStatus {
 }
 
 /// One entry of `GET /apps/{app}/revisions`, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionSummary {
     /// Its number.
     pub revision: RevisionNumber,
@@ -147,17 +148,18 @@ pub struct RevisionSummary {
 }
 
 /// A part of an app's visitors that gets another revision than the live one: body of `PUT /apps/{app}/split`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The other revision.
     pub revision: RevisionNumber,
     /// How many visitors of a hundred get it: 1 to 99.
+    #[schemars(range(min = 1, max = 99))]
     pub percent: u8,
 }
 
 /// Body of `POST /apps/{app}/rollback`; the answer is [`crate::Accepted`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RollbackRequest {
     /// The revision to go back to; the one served before where none is named.
@@ -165,7 +167,7 @@ pub struct RollbackRequest {
 }
 
 /// Which variables: those of the run time, or those of the build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvKind {
     /// The run time.
@@ -186,7 +188,7 @@ impl EnvKind {
 }
 
 /// Answer to `GET /apps/{app}/env?kind=run|build`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvVariables {
     /// Which.
     #[serde(default)]
@@ -196,7 +198,7 @@ pub struct EnvVariables {
 }
 
 /// Body of `PATCH /apps/{app}/env`; the answer is [`SettingsChanged`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvPatch {
     /// Which variables.
@@ -208,7 +210,7 @@ pub struct EnvPatch {
 }
 
 /// Body of `PATCH /apps/{app}/scale`; the answer is [`SettingsChanged`]. What is not named stays.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScalePatch {
     /// Instances kept even without load.
@@ -229,7 +231,7 @@ pub struct ScalePatch {
 }
 
 /// Answer to whatever changes settings: `PATCH env`, `PATCH scale`, `PUT settings`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsChanged {
     /// The app.
     pub app: AppName,

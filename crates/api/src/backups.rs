@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use model::AppName;
 use model::backup::{BackupId, BackupKind, BackupState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One entry of `GET /apps/{app}/database/backups`, the newest first; also the answer to whatever makes or verifies one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupDocument {
     /// Its id.
     pub backup: BackupId,
@@ -32,7 +33,7 @@ pub struct BackupDocument {
 }
 
 /// What a backup was found to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedDocument {
     /// Tables or collections.
     pub tables: u64,
@@ -41,7 +42,7 @@ pub struct VerifiedDocument {
 }
 
 /// Answer to `POST /apps/{app}/database/restore?at=TIME`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MomentDocument {
     /// The app.
     pub app: AppName,
@@ -52,7 +53,7 @@ pub struct MomentDocument {
 }
 
 /// Answer to `POST /apps/{app}/database/backups/{id}/restore`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestoreDocument {
     /// The app.
     pub app: AppName,

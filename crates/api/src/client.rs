@@ -22,11 +22,13 @@ pub use error::ClientError;
 pub use stream::Lines;
 pub use tls::{Authority, AuthorityError, Trust, fingerprint};
 
-use crate::error::{ErrorBody, ErrorCode, ErrorDocument};
+use crate::error::{ErrorBody, ErrorCode, read_error};
 use dial::Remote;
 
 /// How long the platform may take to begin an answer.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What answers may be: documents, and problems in their place.
+const ACCEPTED: &str = "application/json, application/problem+json";
 /// The largest document taken from a platform.
 const LARGEST: usize = 64 * 1024 * 1024;
 
@@ -111,7 +113,7 @@ impl Client {
             .uri(format!("{}{path}", crate::PREFIX))
             .header(header::HOST, host)
             .header(header::USER_AGENT, concat!("adaptable/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, crate::JSON);
+            .header(header::ACCEPT, ACCEPTED);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -155,10 +157,7 @@ impl Client {
             return Ok(response);
         }
         let body = self.bytes(response).await.unwrap_or_default();
-        let error = match serde_json::from_slice::<ErrorDocument>(&body) {
-            Ok(document) => document.error,
-            Err(_other) => foreign(status),
-        };
+        let error = read_error(&body).unwrap_or_else(|| foreign(status));
         Err(ClientError::Refused { status: status.as_u16(), error })
     }
 

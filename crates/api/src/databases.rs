@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::{AppName, DatabaseType};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /apps/{app}/database`; with `?reveal=true` the secrets are in it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DatabaseInfo {
     /// Its app.
     pub app: AppName,
@@ -42,7 +43,7 @@ pub struct DatabaseInfo {
 }
 
 /// How a database is reached from outside of the platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutsideAccess {
     /// The host name, which its certificate bears.
     pub host: String,

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use model::environment::Environment;
 use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Settings, Step, StepState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
 use crate::logs::Stream;
 
 /// Answer to `POST /uploads`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the fields are those of the document")]
 pub struct Upload {
     /// The digest of the received source (SHA-256, in hexadecimal), by which a deployment names it.
@@ -21,7 +22,7 @@ pub struct Upload {
 }
 
 /// Where a source comes from, as far as git knows.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Commit {
     /// The commit's id.
@@ -40,7 +41,7 @@ pub struct Commit {
 }
 
 /// What a deployment may change of the app's settings on its way; each that is set is kept with the app.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeployOptions {
     /// The template, where it is not to be recognised.
@@ -67,7 +68,7 @@ pub struct DeployOptions {
 }
 
 /// Body of `POST /apps/{app}/deployments`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// The upload to deploy ([`Upload::upload`]).
@@ -81,7 +82,7 @@ pub struct DeployRequest {
 }
 
 /// Answer (202) to whatever begins a deployment; its progress is told by its events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
     /// The app.
     pub app: AppName,
@@ -90,7 +91,7 @@ pub struct Accepted {
 }
 
 /// One step of a deployment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentStep {
     /// Which.
     pub name: Step,
@@ -101,7 +102,7 @@ pub struct DeploymentStep {
 }
 
 /// A deployment. The commands `deploy` and `up` print this document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the fields are those of the document")]
 pub struct Deployment {
     /// The app.
@@ -132,7 +133,7 @@ pub struct Deployment {
 }
 
 /// One event of a deployment, numbered from 1 without gaps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number; `from=SEQ` asks for this one and those after it.
     pub seq: u64,
@@ -144,7 +145,7 @@ pub struct Event {
 }
 
 /// What an event tells.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum EventKind {
     /// A step began or ended.

@@ -1,11 +1,18 @@
-//! The error document: a stable code, a message and what to do, and the exit code of the command line that follows from the code.
+//! Errors: a stable code, a message and what to do; as a problem (RFC 9457) in answers, and as the command line's document.
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The content type of a problem.
+pub const PROBLEM: &str = "application/problem+json";
+
+/// Where problems are explained, below the platform's address; their code follows.
+pub const PROBLEMS: &str = "/help/errors/";
+
 /// What went wrong, as a word that scripts may rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -59,6 +66,8 @@ pub enum ErrorCode {
     Superseded,
     /// The platform ended in the middle of it.
     Interrupted,
+    /// The `Idempotency-Key` was used before, for another request.
+    IdempotencyKeyReused,
     /// Too many requests.
     RateLimited,
     /// The platform is starting, or about to stop.
@@ -103,12 +112,51 @@ impl ErrorCode {
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
             Self::Interrupted => "interrupted",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
             Self::NoPlatform => "no_platform",
             Self::Client => "client",
             Self::Internal => "internal",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// What is wrong in general, whatever the case: the title of a problem (RFC 9457, 3.1.3).
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request can't be understood",
+            Self::InvalidSettings => "The settings can't be used",
+            Self::Unauthorized => "Nobody is signed in",
+            Self::Forbidden => "This is not allowed",
+            Self::AppNotFound => "There is no such app",
+            Self::DeploymentNotFound => "There is no such deployment",
+            Self::RevisionNotFound => "There is no such revision",
+            Self::BackupNotFound => "There is no such backup",
+            Self::TokenNotFound => "There is no such token",
+            Self::UploadNotFound => "The upload is not there",
+            Self::UserNotFound => "There is no such user",
+            Self::NotFound => "There is nothing here",
+            Self::MethodNotAllowed => "The method is not for this address",
+            Self::Conflict => "It contradicts what is there",
+            Self::SourceTooLarge => "It is too large",
+            Self::SourceRefused => "The source is refused",
+            Self::PlanFailed => "Nothing in the source was recognised",
+            Self::BuildFailed => "The build failed",
+            Self::ReleaseFailed => "The release command failed",
+            Self::DatabaseFailed => "The database could not be made or reached",
+            Self::BackupFailed => "The backup failed",
+            Self::StartFailed => "The app did not come up",
+            Self::Cancelled => "The deployment was cancelled",
+            Self::Superseded => "A newer deployment took its place",
+            Self::Interrupted => "The platform ended in the middle",
+            Self::IdempotencyKeyReused => "The key was used for another request",
+            Self::RateLimited => "Too many requests",
+            Self::Unavailable => "The platform can't do this now",
+            Self::NoPlatform => "No platform answers",
+            Self::Client => "Something failed on this machine",
+            Self::Internal => "A mistake of the platform",
+            Self::Unknown => "An error without a known code",
         }
     }
 
@@ -143,6 +191,7 @@ impl ErrorCode {
             | Self::ReleaseFailed
             | Self::DatabaseFailed
             | Self::BackupFailed
+            | Self::IdempotencyKeyReused
             | Self::StartFailed => 422,
             Self::RateLimited => 429,
             Self::Unavailable | Self::NoPlatform => 503,
@@ -168,7 +217,7 @@ impl fmt::Display for ErrorCode {
 }
 
 /// One error, for people and for scripts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct ErrorBody {
     /// The stable code.
@@ -194,7 +243,51 @@ impl ErrorBody {
     }
 }
 
-/// The body of every answer that is not a success.
+/// The body of every answer that is not a success: a problem (RFC 9457), `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct ProblemDocument {
+    /// Where the problem is explained: `/help/errors/CODE` on the platform.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What is wrong in general.
+    pub title: String,
+    /// The HTTP status.
+    #[schemars(range(min = 400, max = 599))]
+    pub status: u16,
+    /// What is wrong in this case, in one line, without secrets.
+    pub detail: String,
+    /// The stable code, for scripts.
+    pub code: ErrorCode,
+    /// What to do; empty where there is nothing to say.
+    #[serde(default)]
+    pub help: String,
+}
+
+impl ProblemDocument {
+    /// The problem that an error is.
+    pub fn of(error: ErrorBody) -> Self {
+        let ErrorBody { code, message, help } = error;
+        let kind = format!("{PROBLEMS}{}", code.as_str());
+        Self { kind, title: code.title().to_owned(), status: code.status(), detail: message, code, help }
+    }
+}
+
+impl From<ProblemDocument> for ErrorBody {
+    fn from(problem: ProblemDocument) -> Self {
+        Self { code: problem.code, message: problem.detail, help: problem.help }
+    }
+}
+
+/// Reads the error of an answer: a problem, or the document of platforms before there were problems.
+pub fn read_error(body: &[u8]) -> Option<ErrorBody> {
+    if let Ok(problem) = serde_json::from_slice::<ProblemDocument>(body) {
+        return Some(problem.into());
+    }
+    serde_json::from_slice::<ErrorDocument>(body).ok().map(|document| document.error)
+}
+
+/// An error as the command line prints it with `--json`; also the body of errors of platforms before there were problems.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDocument {
     /// The error.
@@ -215,6 +308,26 @@ mod tests {
         let tomorrow: ErrorDocument =
             serde_json::from_str(r#"{"error":{"code":"of_tomorrow","message":"m","more":1}}"#).expect("a newer platform's error");
         assert_eq!(tomorrow.error.code, ErrorCode::Unknown);
+    }
+
+    #[test]
+    fn both_forms_of_an_error_are_read() {
+        let error = ErrorBody::new(ErrorCode::AppNotFound, "there is no app shop").help("look");
+        let problem = serde_json::to_value(ProblemDocument::of(error.clone())).expect("plain data");
+        assert_eq!(
+            problem,
+            serde_json::json!({
+                "type": "/help/errors/app_not_found", "title": "There is no such app", "status": 404,
+                "detail": "there is no app shop", "code": "app_not_found", "help": "look"
+            })
+        );
+        assert_eq!(read_error(problem.to_string().as_bytes()), Some(error.clone()));
+        let before = serde_json::to_vec(&ErrorDocument { error: error.clone() }).expect("plain data");
+        assert_eq!(read_error(&before), Some(error));
+        let tomorrow = br#"{"type":"about:blank","title":"t","status":418,"detail":"d","code":"of_tomorrow"}"#;
+        assert_eq!(read_error(tomorrow), Some(ErrorBody::new(ErrorCode::Unknown, "d")));
+        assert_eq!(read_error(b"<html>"), None);
+        assert_eq!(read_error(br#"{"status":404}"#), None);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use model::AppName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How far back: `?range=1h` or `?range=24h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum HistoryRange {
     /// The last hour, minute by minute.
     #[default]
@@ -27,7 +28,7 @@ impl HistoryRange {
 }
 
 /// Answer to `GET /apps/{app}/history?range=1h|24h`. It is kept in memory, and begins anew when the platform does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppHistory {
     /// The app.
     pub app: AppName,
@@ -42,7 +43,7 @@ pub struct AppHistory {
 }
 
 /// One step of a history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryStep {
     /// When it begins.
     pub at: Timestamp,
@@ -63,7 +64,7 @@ pub struct HistoryStep {
 }
 
 /// Requests by the class of the status that they were answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {
     /// Upgraded connections, when they have closed.
     #[serde(rename = "1xx")]
@@ -91,7 +92,7 @@ impl RequestCounts {
 
 /// From a request's head to the end of its response, in seconds: half of the requests took at most `p50`, 95 of a hundred at most `p95`.
 /// Computed from a histogram, so each is right to within its bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// Of half of them.
     pub p50: f64,

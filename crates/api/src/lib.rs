@@ -1,7 +1,7 @@
 //! Wire types of the platform's HTTP API and the typed client that the command line uses.
 //!
 //! Everything lies under [`PREFIX`] and is JSON. Times are RFC 3339 in UTC, durations seconds, sizes bytes. An answer that is not a
-//! success has an [`ErrorDocument`] as its body. Lists that grow while they are read (`events`, `logs`) are NDJSON: one object a line,
+//! success has a [`ProblemDocument`] as its body. Lists that grow while they are read (`events`, `logs`) are NDJSON: one object a line,
 //! and an empty line now and then that only shows that the connection lives.
 
 pub mod access;
@@ -26,7 +26,7 @@ pub use backups::{BackupDocument, MomentDocument, RestoreDocument, VerifiedDocum
 pub use client::{Client, ClientError};
 pub use databases::{DatabaseInfo, OutsideAccess};
 pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
-pub use error::{ErrorBody, ErrorCode, ErrorDocument};
+pub use error::{ErrorBody, ErrorCode, ErrorDocument, PROBLEM, PROBLEMS, ProblemDocument};
 pub use history::{AppHistory, HistoryRange, HistoryStep, Latency, RequestCounts};
 pub use logs::{LogLine, LogQuery, Stream};
 pub use platform::{Check, CheckState, DoctorReport, Platform};

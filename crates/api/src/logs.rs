@@ -1,10 +1,11 @@
 //! Log lines of instances and of deployments.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who wrote a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// The app's (or a build's) standard output.
@@ -32,7 +33,7 @@ impl Stream {
 }
 
 /// One line of `GET /apps/{app}/logs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// When it was read.
     pub at: Timestamp,
@@ -45,7 +46,7 @@ pub struct LogLine {
 }
 
 /// Query of `GET /apps/{app}/logs`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LogQuery {
     /// Only lines since then: a number of seconds before now, or a time in RFC 3339.

@@ -1,10 +1,11 @@
 //! The platform itself on the wire: who answers, and what its own checks found.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /platform`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Platform {
     /// Its version.
     pub version: String,
@@ -33,7 +34,7 @@ pub struct Platform {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckState {
     /// All is well.
@@ -45,7 +46,7 @@ pub enum CheckState {
 }
 
 /// One check of `doctor`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was checked, in a few words.
     pub name: String,
@@ -76,7 +77,7 @@ impl Check {
 }
 
 /// Answer to `GET /doctor`, and the document of the command `doctor`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DoctorReport {
     /// The checks in the order in which they were made.
     pub checks: Vec<Check>,

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use model::AppName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST /tokens`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// A name for people.
@@ -16,7 +17,7 @@ pub struct NewToken {
 }
 
 /// One entry of `GET /tokens`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenSummary {
     /// Its id, by which it is revoked.
     pub id: String,
@@ -32,7 +33,7 @@ pub struct TokenSummary {
 }
 
 /// Answer to `POST /tokens`: the only time that the token itself is shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedToken {
     /// What lists show of it.
     #[serde(flatten)]

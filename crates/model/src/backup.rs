@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::DatabaseType;
@@ -15,8 +16,9 @@ const NIGHT_BEGINS: i64 = 60 * 60 * 1000;
 const NIGHT: u64 = 4 * 60 * 60 * 1000;
 
 /// The id of a backup: when it was begun, and four random digits, as in `20261124T031500Z-ab12`. Texts sort as times do.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}$", "examples" = ["20261124T031500Z-ab12"]))]
 pub struct BackupId(String);
 
 /// A text that is no id of a backup.
@@ -87,7 +89,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// Why a backup was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackupKind {
     /// The night's.
@@ -121,7 +123,7 @@ impl BackupKind {
 }
 
 /// How far a backup is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupState {
     /// It lies where it belongs, and was not restored yet: it does not count.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{AppName, clip};
@@ -77,7 +78,7 @@ pub const EXTENSIONS: [&str; 16] = [
 ];
 
 /// What an app's owner may set of its database: the part `database` of the settings document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DatabaseSettings {
     /// Connections that may be open at the same time, 1 to 1000.

@@ -1,9 +1,10 @@
 //! A deployment: one attempt to bring an app up, its steps in order and its one end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The steps of a deployment, in the order in which they happen. Not every deployment has all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
     /// The source was received and checked.
@@ -47,7 +48,7 @@ impl Step {
 }
 
 /// How far a step has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
     /// It is under way.
@@ -85,7 +86,7 @@ impl StepState {
 ///    │          └──────► cancelled
 ///    └─────────────────► cancelled, superseded, failed
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeploymentState {
     /// It waits for the app's deployment before it.

@@ -4,13 +4,15 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{AppName, NameError, RevisionNumber, clip};
 
 /// The name of an environment variable: `[a-zA-Z_][a-zA-Z0-9_]*`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[a-zA-Z_][a-zA-Z0-9_]{0,255}$", "examples" = ["GREETING"]))]
 pub struct EnvName(String);
 
 impl EnvName {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The longest app name, in bytes: with `.` and the platform's domain it stays a host label that every resolver takes.
@@ -58,8 +59,9 @@ pub enum NameError {
 }
 
 /// An app's name: `[a-z]([a-z0-9-]{0,38}[a-z0-9])?`, not a reserved word.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$", "examples" = ["my-shop"]))]
 pub struct AppName(String);
 
 impl AppName {
@@ -137,8 +139,9 @@ pub(crate) fn clip(text: &str) -> String {
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
+        #[schemars(extend("minimum" = 1))]
         pub struct $name(pub u32);
 
         impl fmt::Display for $name {

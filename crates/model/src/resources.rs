@@ -1,20 +1,26 @@
 //! What one instance may use, and how many of them there may be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The resources and scaling of an app (`resourceConfig` of the settings document).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Resources {
     /// Processor cores of one instance; fractions are allowed.
+    #[schemars(range(min = 0.05, max = 64))]
     pub v_cpus: f64,
     /// Memory of one instance in MB, a multiple of 256; files it writes count.
+    #[schemars(range(min = 256), extend("multipleOf" = 256))]
     pub memory: u32,
     /// Requests that one instance handles at the same time.
+    #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent_requests_per_instance: u32,
     /// Instances kept even without load.
+    #[schemars(range(max = 1000))]
     pub min_instances: u32,
     /// Instances at most, however large the load.
+    #[schemars(range(min = 1, max = 1000))]
     pub max_instances: u32,
 }
 

@@ -5,6 +5,7 @@ pub mod fields;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::database::DatabaseSettings;
@@ -13,7 +14,7 @@ use crate::resources::Resources;
 use crate::serving::Serving;
 
 /// The kind of database beside an app; fixed once it exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseType {
     /// No database: the app finds `NO_DATABASE=true`.
@@ -45,7 +46,7 @@ impl DatabaseType {
 }
 
 /// A domain of the app's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Domain {
     /// The host name: lower case, at least one dot.
@@ -60,7 +61,7 @@ pub struct Domain {
 }
 
 /// How a static site is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StaticSite {
     /// The folder that holds the files.
@@ -71,7 +72,7 @@ pub struct StaticSite {
 }
 
 /// All settings of an app, one document. Unknown keys are violations, not silence.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     /// The kind of the database.

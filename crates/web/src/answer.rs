@@ -1,6 +1,6 @@
 //! Errors and streams as responses, in the one form that the API has.
 
-use api::{ErrorBody, ErrorCode, ErrorDocument};
+use api::{ErrorBody, ErrorCode, ProblemDocument};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::FromRequest;
@@ -11,7 +11,7 @@ use control::Lines;
 use futures_util::{StreamExt, stream};
 use http::{StatusCode, header};
 
-/// An error on its way out.
+/// An error on its way out: the problem (RFC 9457) that an answer bears.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) ErrorBody);
 
@@ -38,7 +38,8 @@ pub(crate) fn status(error: &ErrorBody) -> StatusCode {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(&self.0);
-        let mut response = (status, Json(ErrorDocument { error: self.0.clone() })).into_response();
+        let mut response = (status, Json(ProblemDocument::of(self.0.clone()))).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(api::PROBLEM));
         // For the layer that makes pages of errors (`pages::errors`).
         response.extensions_mut().insert(self.0);
         if status == StatusCode::UNAUTHORIZED {

@@ -1,7 +1,8 @@
 //! Routes of apps: lists, status, logs, variables, settings, scale, pause.
 
 use api::{
-    AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, LogQuery, RevisionSummary, ScalePatch, SettingsChanged, Split,
+    AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, ErrorCode, LogLine, LogQuery, RevisionSummary, ScalePatch,
+    SettingsChanged, Split,
 };
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -11,10 +12,140 @@ use bytes::Bytes;
 use control::Control;
 use http::{HeaderMap, StatusCode, header};
 use model::Settings;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::access::{Asker, ForAnyone, ForApp, ToChange, ToOwn};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
+use crate::openapi::{Api, Operation, Tag};
+
+/// The operations of apps.
+pub(crate) fn operations(api: Api) -> Api {
+    settings_routes(read_routes(running_routes(api)))
+}
+
+fn running_routes(api: Api) -> Api {
+    let summary = || {
+        json!({
+            "app": "my-shop", "url": "https://my-shop.localhost:8443", "state": "live", "revision": 4, "template": "flask",
+            "database": "postgres",
+        })
+    };
+    api.get(
+        "/apps",
+        Operation::new(Tag::Apps, "listApps", "The apps")
+            .about("By name.")
+            .answers::<Vec<AppSummary>>(StatusCode::OK, "The apps.")
+            .example::<Vec<AppSummary>>(json!([summary()])),
+    )
+    .get(
+        "/apps/{app}",
+        Operation::new(Tag::Apps, "getApp", "One app, with what runs of it")
+            .about("Its state is what the edge serves, not what was last asked for.")
+            .answers::<AppStatus>(StatusCode::OK, "The app."),
+    )
+    .delete(
+        "/apps/{app}",
+        Operation::new(Tag::Apps, "deleteApp", "Delete an app with all that belongs to it")
+            .about("A last backup of its database is made before, and kept; where that fails, nothing is deleted.")
+            .query::<Deletion>()
+            .nothing("It is gone.")
+            .fails(&[ErrorCode::BackupFailed, ErrorCode::DatabaseFailed, ErrorCode::Conflict]),
+    )
+    .put(
+        "/apps/{app}/split",
+        Operation::new(Tag::Apps, "splitApp", "Send a part of the visitors to another revision")
+            .about("Whatever becomes live ends it.")
+            .body::<Split>(json!({ "revision": 7, "percent": 10 }))
+            .answers::<AppStatus>(StatusCode::OK, "The app.")
+            .fails(&[ErrorCode::RevisionNotFound, ErrorCode::Conflict, ErrorCode::StartFailed, ErrorCode::DatabaseFailed]),
+    )
+    .delete(
+        "/apps/{app}/split",
+        Operation::new(Tag::Apps, "endSplit", "Send all visitors to the live revision again")
+            .answers::<AppStatus>(StatusCode::OK, "The app.")
+            .fails(&[ErrorCode::Conflict]),
+    )
+    .post(
+        "/apps/{app}/pause",
+        Operation::new(Tag::Apps, "pauseApp", "Stop an app, and answer 503 from now on")
+            .answers::<AppSummary>(StatusCode::OK, "The app."),
+    )
+    .post(
+        "/apps/{app}/resume",
+        Operation::new(Tag::Apps, "resumeApp", "End a pause")
+            .about("The next request starts an instance.")
+            .answers::<AppSummary>(StatusCode::OK, "The app."),
+    )
+    .post(
+        "/apps/{app}/sleep",
+        Operation::new(Tag::Apps, "sleepApp", "Stop an app's instances now, as the idle time would")
+            .about("The next request starts one.")
+            .answers::<AppSummary>(StatusCode::OK, "The app."),
+    )
+}
+
+fn read_routes(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/revisions",
+        Operation::new(Tag::Deployments, "listRevisions", "An app's revisions")
+            .about("The newest first; those that are no longer kept are not among them.")
+            .answers::<Vec<RevisionSummary>>(StatusCode::OK, "The revisions."),
+    )
+    .get(
+        "/apps/{app}/logs",
+        Operation::new(Tag::Logs, "readLogs", "What an app writes")
+            .about(
+                "With `follow=true` the answer goes on with the lines to come; an empty line now and then shows that it lives.",
+            )
+            .query::<LogQuery>()
+            .streams::<LogLine>("Lines, the oldest first.")
+            .fails(&[ErrorCode::DeploymentNotFound]),
+    )
+}
+
+fn settings_routes(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/env",
+        Operation::new(Tag::Settings, "getVariables", "An app's variables")
+            .query::<Kind>()
+            .answers::<EnvVariables>(StatusCode::OK, "The variables with their values.")
+            .example::<EnvVariables>(json!({ "kind": "run", "variables": { "GREETING": "hello" } })),
+    )
+    .patch(
+        "/apps/{app}/env",
+        Operation::new(Tag::Settings, "changeVariables", "Set and remove variables")
+            .about("Those of the run time take effect at once, by a revision that needs no build; those of the build with the next deployment.")
+            .body::<EnvPatch>(json!({ "kind": "run", "set": { "GREETING": "hello" }, "unset": ["DEBUG"] }))
+            .answers::<SettingsChanged>(StatusCode::OK, "What came of it.")
+            .fails(&[ErrorCode::InvalidSettings]),
+    )
+    .get(
+        "/apps/{app}/settings",
+        Operation::new(Tag::Settings, "getSettings", "An app's settings")
+            .about("In YAML where `Accept` asks for `application/yaml`.")
+            .answers::<Settings>(StatusCode::OK, "The settings.")
+            .gives(api::YAML, ""),
+    )
+    .put(
+        "/apps/{app}/settings",
+        Operation::new(Tag::Settings, "putSettings", "Replace an app's settings")
+            .about("The document is read as YAML, of which JSON is a part. Every violation is named, and then nothing is changed.")
+            .body::<Settings>(json!({ "databaseType": "none", "startCommand": "gunicorn --bind=0.0.0.0:$PORT myapp:app" }))
+            .or_as(api::YAML)
+            .answers::<SettingsChanged>(StatusCode::OK, "What came of it.")
+            .fails(&[ErrorCode::InvalidSettings, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
+    )
+    .patch(
+        "/apps/{app}/scale",
+        Operation::new(Tag::Settings, "scaleApp", "Change an app's resources and limits")
+            .about("What is not named stays. It takes effect at once, by a revision that needs no build.")
+            .body::<ScalePatch>(json!({ "max": 4, "concurrency": 20 }))
+            .answers::<SettingsChanged>(StatusCode::OK, "What came of it.")
+            .fails(&[ErrorCode::InvalidSettings]),
+    )
+}
 
 pub(crate) async fn list(_: ForAnyone, asker: Asker, State(control): State<Control>) -> Answer<Json<Vec<AppSummary>>> {
     Ok(Json(control.apps(&asker.who).await?))
@@ -24,9 +155,10 @@ pub(crate) async fn status(ForApp(app): ForApp, State(control): State<Control>) 
     Ok(Json(control.app(&app).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Deletion {
     #[serde(default)]
+    /// Whether a last backup of the database is not wanted.
     without_backup: bool,
 }
 
@@ -77,8 +209,9 @@ pub(crate) async fn logs(
     Ok(ndjson(control.logs(&app, &query).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Kind {
+    /// Which variables.
     #[serde(default)]
     kind: EnvKind,
 }

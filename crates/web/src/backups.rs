@@ -3,17 +3,64 @@
 //! Who may do something with an app may not see the backups of one of the same name that was deleted before: that was another app,
 //! perhaps of somebody else. Only whom the whole platform is open to sees those.
 
-use api::{BackupDocument, MomentDocument, RestoreDocument};
+use api::{BackupDocument, ErrorCode, MomentDocument, RestoreDocument};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use control::Control;
+use http::StatusCode;
 use jiff::Timestamp;
 use model::backup::BackupId;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::access::{ForApp, ForPlatform};
 use crate::answer::{Answer, Problem};
+use crate::openapi::{Api, Operation, Tag};
+
+/// How whatever concerns backups may fail.
+const FAILS: &[ErrorCode] = &[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::BackupFailed, ErrorCode::DatabaseFailed];
+
+/// The operations of backups.
+pub(crate) fn operations(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/database/backups",
+        Operation::new(Tag::Databases, "listBackups", "The backups of an app's database")
+            .about("The newest first. Those of deleted apps of the same name are shown to whom the whole platform is open to.")
+            .answers::<Vec<BackupDocument>>(StatusCode::OK, "The backups."),
+    )
+    .post(
+        "/apps/{app}/database/backups",
+        Operation::new(Tag::Databases, "createBackup", "Make a backup, and verify it")
+            .about("Answers when both are done. A backup counts once it was restored into a scratch database.")
+            .answers::<BackupDocument>(StatusCode::OK, "The backup.")
+            .fails(FAILS),
+    )
+    .post(
+        "/apps/{app}/database/backups/{backup}/verify",
+        Operation::new(Tag::Databases, "verifyBackup", "Verify a backup once more")
+            .answers::<BackupDocument>(StatusCode::OK, "The backup.")
+            .fails(FAILS)
+            .fails(&[ErrorCode::BackupNotFound]),
+    )
+    .post(
+        "/apps/{app}/database/backups/{backup}/restore",
+        Operation::new(Tag::Databases, "restoreBackup", "Put a backup in the place of what the database holds")
+            .about("A backup of what it held is made before.")
+            .answers::<RestoreDocument>(StatusCode::OK, "What was done.")
+            .fails(FAILS)
+            .fails(&[ErrorCode::BackupNotFound]),
+    )
+    .post(
+        "/apps/{app}/database/restore",
+        Operation::new(Tag::Databases, "restoreMoment", "Put what the database held at a moment in the place of what it holds")
+            .about("PostgreSQL with `database.pointInTime`. A backup of what it held is made before.")
+            .query::<Moment>()
+            .answers::<MomentDocument>(StatusCode::OK, "What was done.")
+            .fails(FAILS)
+            .fails(&[ErrorCode::BackupNotFound]),
+    )
+}
 
 /// Whether the platform is open to the one who asks.
 type Whole = Result<ForPlatform, Problem>;
@@ -45,9 +92,10 @@ pub(crate) async fn restore(
 }
 
 /// The moment to which a database is restored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Moment {
+    /// The moment, up to now.
     at: Timestamp,
 }
 

@@ -1,6 +1,6 @@
 //! Routes of databases: how one is reached, another password, a connection through the platform.
 
-use api::{DatabaseInfo, SettingsChanged};
+use api::{DatabaseInfo, ErrorCode, SettingsChanged};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -8,16 +8,48 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use control::{Access, Control, DatabaseStream, Right, may};
 use futures_util::{StreamExt, TryStreamExt};
-use http::header;
+use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::access::{Asker, ForApp};
 use crate::answer::{Answer, Problem};
+use crate::openapi::{Api, Operation, Tag};
 
-#[derive(Debug, Deserialize)]
+/// What a database's server says is bytes.
+const BYTES: &str = "application/octet-stream";
+
+/// The operations of databases.
+pub(crate) fn operations(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/database",
+        Operation::new(Tag::Databases, "getDatabase", "How an app's database is reached, and what it holds")
+            .query::<Reveal>()
+            .answers::<DatabaseInfo>(StatusCode::OK, "The database.")
+            .fails(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
+    )
+    .post(
+        "/apps/{app}/database/rotate",
+        Operation::new(Tag::Databases, "rotatePassword", "Give the database's user another password")
+            .about("New instances that know it take the place of those that run.")
+            .answers::<SettingsChanged>(StatusCode::OK, "What came of it.")
+            .fails(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
+    )
+    .post(
+        "/apps/{app}/database/connect",
+        Operation::new(Tag::Databases, "connectDatabase", "A connection to the database's server, through the platform")
+            .about("What the request's body brings goes to the server, and what that says is the answer's body, while both last.")
+            .bytes(&[BYTES])
+            .gives(BYTES, "What the server says.")
+            .fails(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
+    )
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Reveal {
+    /// Whether the secrets are wanted, too.
     #[serde(default)]
     reveal: bool,
 }
@@ -55,6 +87,5 @@ pub(crate) async fn connect(ForApp(app): ForApp, State(control): State<Control>,
         // The server is needed as long as somebody listens to it.
         let _running = &awake;
     });
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")], Body::from_stream(heard))
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, "no-store")], Body::from_stream(heard)).into_response())
 }

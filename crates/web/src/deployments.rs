@@ -1,6 +1,6 @@
 //! Routes of deployments: uploads, creation, progress, cancellation, rollback.
 
-use api::{Accepted, DeployRequest, Deployment, RollbackRequest, Upload};
+use api::{Accepted, DeployRequest, Deployment, ErrorCode, Event, RollbackRequest, Upload};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -10,11 +10,79 @@ use control::Control;
 use futures_util::TryStreamExt;
 use http::StatusCode;
 use model::DeploymentNumber;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use tokio_util::io::StreamReader;
 
 use crate::access::{Asker, ForAnyone, ForApp, ToDeploy};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
+use crate::openapi::{Api, Operation, Tag};
+
+/// The operations of deployments.
+pub(crate) fn operations(api: Api) -> Api {
+    api.post(
+        "/uploads",
+        Operation::new(Tag::Deployments, "uploadSource", "Send a source tree")
+            .about(
+                "A tar archive, plain or compressed by Zstandard. It belongs to nobody until a deployment names it, and goes after a \
+                 while. The same tree is the same upload.",
+            )
+            .bytes(&[api::TAR, api::ZSTD])
+            .answers::<Upload>(StatusCode::OK, "What was received.")
+            .example::<Upload>(json!({
+                "upload": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "files": 12, "bytes": 48_213,
+            }))
+            .fails(&[ErrorCode::SourceRefused, ErrorCode::SourceTooLarge]),
+    )
+    .post(
+        "/apps/{app}/deployments",
+        Operation::new(Tag::Deployments, "createDeployment", "Deploy an upload")
+            .about("Creates the app at its first. One of the same app that still waits is superseded. Its events tell its progress.")
+            .body::<DeployRequest>(json!({
+                "upload": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "options": { "database": "postgres", "env": { "GREETING": "hello" } },
+            }))
+            .answers::<Accepted>(StatusCode::ACCEPTED, "It is recorded, and runs when its turn comes.")
+            .example::<Accepted>(json!({ "app": "my-shop", "deployment": 3 }))
+            .fails(&[ErrorCode::UploadNotFound, ErrorCode::InvalidSettings, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
+    )
+    .get(
+        "/apps/{app}/deployments",
+        Operation::new(Tag::Deployments, "listDeployments", "An app's deployments")
+            .about("The newest first.")
+            .answers::<Vec<Deployment>>(StatusCode::OK, "The deployments."),
+    )
+    .get(
+        "/apps/{app}/deployments/{number}",
+        Operation::new(Tag::Deployments, "getDeployment", "One deployment")
+            .answers::<Deployment>(StatusCode::OK, "The deployment.")
+            .fails(&[ErrorCode::DeploymentNotFound]),
+    )
+    .get(
+        "/apps/{app}/deployments/{number}/events",
+        Operation::new(Tag::Deployments, "followDeployment", "The events of a deployment, to its end")
+            .about("Numbered without gaps, so that one who was cut off goes on with `from`. The last one is its end.")
+            .query::<From>()
+            .streams::<Event>("Events, the oldest first.")
+            .fails(&[ErrorCode::DeploymentNotFound]),
+    )
+    .post(
+        "/apps/{app}/deployments/{number}/cancel",
+        Operation::new(Tag::Deployments, "cancelDeployment", "Stop a deployment that has not ended")
+            .about("Whatever it runs is killed, and what is served is served on.")
+            .answers::<Deployment>(StatusCode::OK, "The deployment, ended.")
+            .fails(&[ErrorCode::DeploymentNotFound, ErrorCode::Conflict]),
+    )
+    .post(
+        "/apps/{app}/rollback",
+        Operation::new(Tag::Deployments, "rollBack", "Serve an earlier revision again")
+            .about("The one served before, where none is named.")
+            .body::<RollbackRequest>(json!({ "to": 3 }))
+            .answers::<Accepted>(StatusCode::ACCEPTED, "It is recorded, and runs when its turn comes.")
+            .fails(&[ErrorCode::RevisionNotFound, ErrorCode::Conflict]),
+    )
+}
 
 /// Receives a source tree. It belongs to nobody until a deployment names its digest.
 pub(crate) async fn upload(_: ForAnyone, State(control): State<Control>, body: Body) -> Answer<Json<Upload>> {
@@ -51,8 +119,9 @@ pub(crate) async fn show(
     Ok(Json(control.deployment(&app, parse(&number)?).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct From {
+    /// The number of the first event that is wanted.
     #[serde(default)]
     from: u64,
 }

@@ -6,11 +6,29 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use control::Control;
-use http::header;
+use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::access::{ForApp, ForPlatform};
 use crate::answer::{Answer, Problem};
+use crate::openapi::{Api, Operation, Tag};
+
+/// The operation of an app's figures.
+pub(crate) fn operations(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/metrics",
+        Operation::new(Tag::Logs, "getFigures", "An app's figures, for Prometheus")
+            .about("Those of the whole platform are at `/metrics`.")
+            .gives(control::FIGURES_TYPE, "The series in Prometheus's text format."),
+    )
+    .get(
+        "/apps/{app}/history",
+        Operation::new(Tag::Logs, "getHistory", "An app's last hour or last day, in steps")
+            .query::<Back>()
+            .answers::<AppHistory>(StatusCode::OK, "The figures, the oldest first."),
+    )
+}
 
 /// At the root, where Prometheus looks unless it is told otherwise. Figures of all apps are the platform's: the token of one app is
 /// refused here, and has its own app's below.
@@ -22,8 +40,9 @@ pub(crate) async fn app(ForApp(app): ForApp, State(control): State<Control>) -> 
     Ok(page(control.app_figures(&app).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Back {
+    /// How far back.
     #[serde(default)]
     range: HistoryRange,
 }

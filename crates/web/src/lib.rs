@@ -16,7 +16,9 @@ mod deployments;
 mod figures;
 mod git;
 mod headers;
+mod openapi;
 mod pages;
+mod paging;
 mod platform;
 mod routes;
 mod socket;
@@ -37,7 +39,7 @@ const BODY_MAX: usize = 1024 * 1024;
 
 /// Every route that there is.
 pub fn router(control: Control) -> Router {
-    let (router, _) = table(control.clone()).finish();
+    let (router, _) = table(Table::new(control.clone())).finish();
     router
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
@@ -50,12 +52,18 @@ pub fn router(control: Control) -> Router {
 }
 
 /// The same as a list, for the tests that walk it.
-pub fn routes(control: Control) -> Vec<Route> {
-    table(control).finish().1
+pub fn routes() -> Vec<Route> {
+    table(Table::listing()).finish().1
 }
 
-fn table(control: Control) -> Table {
-    pages::routes(api(Table::new(control)))
+/// The API's description (`OpenAPI` 3.1) for a platform at `url`, as `GET /api/openapi.json` gives it.
+pub fn description(url: &str) -> serde_json::Value {
+    openapi::document(&openapi::operations(), url)
+}
+
+fn table(table: Table) -> Table {
+    pages::routes(api(table))
+        .get("/api/openapi.json", Needs::Nothing, platform::description)
         .get("/", Needs::Nothing, pages::front::front)
         .post_quietly("/theme", Needs::Nothing, pages::front::theme)
         .get("/assets/{name}", Needs::Nothing, pages::assets::serve)

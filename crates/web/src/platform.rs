@@ -1,14 +1,95 @@
 //! Routes of the platform itself: who answers, its authority's certificate, tokens, checks.
 
-use api::{CreatedToken, DoctorReport, NewToken, Platform, TokenSummary};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::OnceLock;
+
+use api::{CreatedToken, DoctorReport, ErrorCode, NewToken, Platform, TokenSummary};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use control::Control;
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
 
 use crate::access::{ForAnyone, ForPlatform};
 use crate::answer::{Answer, Parsed};
+use crate::openapi::{Api, Operation, Tag};
+
+/// The platform's operations.
+pub(crate) fn operations(api: Api) -> Api {
+    api.get(
+        "/platform",
+        Operation::new(Tag::Platform, "getPlatform", "Who answers")
+            .answers::<Platform>(StatusCode::OK, "The platform.")
+            .example::<Platform>(json!({
+                "version": "0.1.0", "build": "5f2c", "domain": "localhost", "url": "https://localhost:8443",
+                "app_url": "https://NAME.localhost:8443", "http": "0.0.0.0:8080", "https": "0.0.0.0:8443", "pid": 812,
+                "data_dir": "/var/lib/adaptable", "started_at": "2026-11-24T09:00:00Z", "own_ca": true,
+            })),
+    )
+    .get(
+        "/ca",
+        Operation::new(Tag::Platform, "getAuthority", "The certificate of the platform's own authority")
+            .about("It is no secret: whoever connects needs it before anything can be trusted.")
+            .open()
+            .gives(PEM, "The certificate, in PEM."),
+    )
+    .get(
+        "/doctor",
+        Operation::new(Tag::Platform, "runDoctor", "The platform's own checks")
+            .about("For whom the whole platform is open to.")
+            .answers::<DoctorReport>(StatusCode::OK, "What was found."),
+    )
+    .get(
+        "/settings/schema",
+        Operation::new(Tag::Settings, "getSettingsSchema", "What a settings document may hold")
+            .about("A JSON Schema (2020-12), with what each key means.")
+            .gives("application/schema+json", "The schema."),
+    )
+    .get(
+        "/tokens",
+        Operation::new(Tag::Access, "listTokens", "The access tokens, without their secrets")
+            .about("The oldest first. For whom the whole platform is open to.")
+            .answers::<Vec<TokenSummary>>(StatusCode::OK, "The tokens."),
+    )
+    .post(
+        "/tokens",
+        Operation::new(Tag::Access, "createToken", "Make an access token")
+            .about("The token itself is in this answer and nowhere else. With `app` it opens that app alone.")
+            .body::<NewToken>(json!({ "name": "laptop" }))
+            .answers::<CreatedToken>(StatusCode::CREATED, "The token.")
+            .fails(&[ErrorCode::AppNotFound]),
+    )
+    .delete(
+        "/tokens/{id}",
+        Operation::new(Tag::Access, "revokeToken", "Revoke an access token")
+            .nothing("It opens nothing any more.")
+            .fails(&[ErrorCode::TokenNotFound]),
+    )
+}
+
+/// What the authority's certificate is.
+const PEM: &str = "application/x-pem-file";
+
+/// The API's description. It is the same for everybody, and says nothing of what there is on this platform.
+pub(crate) async fn description(State(control): State<Control>, headers: HeaderMap) -> Response {
+    /// Made once: neither the program nor its address changes while it runs.
+    static DESCRIPTION: OnceLock<(Bytes, HeaderValue)> = OnceLock::new();
+    let (text, tag) = DESCRIPTION.get_or_init(|| {
+        let text = crate::description(&control.platform().url).to_string();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let tag = HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish()));
+        (text.into(), tag.unwrap_or(HeaderValue::from_static("\"0\"")))
+    });
+    let known = headers.get(header::IF_NONE_MATCH) == Some(tag);
+    let head = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")), (header::ETAG, tag.clone())];
+    if known {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    (head, [(header::CONTENT_TYPE, api::JSON)], text.clone()).into_response()
+}
 
 pub(crate) async fn platform(_: ForAnyone, State(control): State<Control>) -> Json<Platform> {
     Json(control.platform())
@@ -16,7 +97,7 @@ pub(crate) async fn platform(_: ForAnyone, State(control): State<Control>) -> Js
 
 /// The authority's certificate is no secret: whoever connects needs it before anything can be trusted.
 pub(crate) async fn ca(State(control): State<Control>) -> Response {
-    ([(header::CONTENT_TYPE, "application/x-pem-file")], control.authority_pem().to_owned()).into_response()
+    ([(header::CONTENT_TYPE, PEM)], control.authority_pem().to_owned()).into_response()
 }
 
 /// What a settings document may hold.

@@ -50,7 +50,8 @@ pub struct Route {
 
 /// The table while it is made.
 pub(crate) struct Table {
-    control: Control,
+    /// None where only the list is wanted.
+    control: Option<Control>,
     router: Router<Control>,
     prefix: &'static str,
     routes: Vec<Route>,
@@ -74,7 +75,12 @@ macro_rules! changing {
 
 impl Table {
     pub(crate) fn new(control: Control) -> Self {
-        Self { control, router: Router::new(), prefix: "", routes: Vec::new() }
+        Self { control: Some(control), router: Router::new(), prefix: "", routes: Vec::new() }
+    }
+
+    /// A table that is only to be listed: its router has nothing.
+    pub(crate) fn listing() -> Self {
+        Self { control: None, router: Router::new(), prefix: "", routes: Vec::new() }
     }
 
     /// What follows lies below this path.
@@ -128,12 +134,14 @@ impl Table {
         T: 'static,
     {
         let path = format!("{}{path}", self.prefix);
-        let guard = Guard { control: self.control.clone(), needs, what };
-        let mut route = on(filter, handler).layer(from_fn_with_state(guard, check));
-        if long {
-            route = route.layer(DefaultBodyLimit::disable());
+        if let Some(control) = self.control.clone() {
+            let guard = Guard { control, needs, what };
+            let mut route = on(filter, handler).layer(from_fn_with_state(guard, check));
+            if long {
+                route = route.layer(DefaultBodyLimit::disable());
+            }
+            self.router = self.router.route(&path, route);
         }
-        self.router = self.router.route(&path, route);
         self.routes.push(Route { method, path, needs, what });
         self
     }
