@@ -5,7 +5,7 @@ mod values;
 
 use clap::{Parser, Subcommand};
 use model::backup::BackupId;
-use model::{AppName, DeploymentNumber, EnvName, RevisionNumber};
+use model::{AppName, AppRole, DeploymentNumber, EnvName, PlatformRole, RevisionNumber, UserName};
 
 pub(crate) use flags::{CheckArgs, DeployArgs, ReachArgs, ServeArgs};
 pub(crate) use values::{Since, duration, memory, pause, variable};
@@ -185,6 +185,41 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: TokenAction,
     },
+    /// List users, invite, lock out, and say what each may do with the platform
+    #[command(
+        after_help = "Examples: adaptable users list\n          adaptable users invite --note Ada --app shop --app-role viewer\n          adaptable users role ada operator"
+    )]
+    Users {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: UsersAction,
+    },
+    /// Say who may do what with an app
+    #[command(after_help = "Examples: adaptable members shop list\n          adaptable members shop set ada developer")]
+    Members {
+        /// The app
+        app: AppName,
+        /// What to do with them.
+        #[command(subcommand)]
+        action: MembersAction,
+    },
+    /// Show who changed what
+    #[command(after_help = "Example: adaptable audit --app shop")]
+    Audit {
+        /// Only what was about this app
+        #[arg(long, value_name = "NAME")]
+        app: Option<AppName>,
+        /// At most that many changes, the last ones
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        lines: u32,
+    },
+    /// Print a link that signs in once, within an hour: an operator, or whoever is to be the first one
+    #[command(after_help = "Example: sudo adaptable sign-in-link --user ada")]
+    SignInLink {
+        /// Whom it signs in (default: an operator)
+        #[arg(long, value_name = "NAME")]
+        user: Option<UserName>,
+    },
     /// Remember a platform elsewhere: its address, a token and its certificate
     #[command(after_help = "Example: adaptable login https://cloud.example:8443")]
     Login {
@@ -323,6 +358,81 @@ pub(crate) enum TokenAction {
     Revoke {
         /// Its id (see list)
         id: String,
+    },
+}
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersAction {
+    /// List the users
+    List,
+    /// Make an invitation and print its link, this one time
+    Invite {
+        /// What whoever takes it may do with the platform: member or operator
+        #[arg(long, default_value = "member")]
+        role: PlatformRole,
+        /// An app that they become a member of
+        #[arg(long, value_name = "NAME")]
+        app: Option<AppName>,
+        /// As what: viewer, developer or owner (default: developer)
+        #[arg(long, value_name = "ROLE", requires = "app")]
+        app_role: Option<AppRole>,
+        /// For whom it is, in words
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// List the invitations that can still be taken
+    Invites,
+    /// Take an invitation back
+    Uninvite {
+        /// Its id (see invites)
+        id: String,
+    },
+    /// Say what a user may do with the platform
+    Role {
+        /// The user
+        name: UserName,
+        /// member or operator
+        role: PlatformRole,
+    },
+    /// Lock a user out, and sign them out everywhere
+    Disable {
+        /// The user
+        name: UserName,
+    },
+    /// Let a user in again
+    Enable {
+        /// The user
+        name: UserName,
+    },
+    /// Sign a user out everywhere
+    SignOut {
+        /// The user
+        name: UserName,
+    },
+    /// Delete a user; their apps stay
+    Delete {
+        /// The user
+        name: UserName,
+    },
+}
+
+/// What to do with an app's members.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MembersAction {
+    /// List the members
+    List,
+    /// Make a user a member, or change what they are
+    Set {
+        /// The user
+        name: UserName,
+        /// viewer, developer or owner
+        role: AppRole,
+    },
+    /// Take a user out
+    Remove {
+        /// The user
+        name: UserName,
     },
 }
 

@@ -23,6 +23,7 @@ mod stack;
 mod status;
 mod token;
 mod up;
+mod users;
 
 use std::future::Future;
 
@@ -131,6 +132,10 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Resume { app } => pause::resume(context, &app).await,
         Command::Delete { app, yes, without_backup } => delete::run(context, &app, yes, without_backup).await,
         Command::Token { action } => token::run(context, action).await,
+        Command::Users { action } => users::run(context, action).await,
+        Command::Members { app, action } => users::members(context, &app, action).await,
+        Command::Audit { app, lines } => users::audit(context, app.as_ref(), lines).await,
+        Command::SignInLink { user } => users::sign_in_link(context, user).await,
         Command::Login { address, fingerprint } => login::run(context, &address, fingerprint.as_deref()).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Serve { .. } | Command::Check(_) | Command::Stack { .. } | Command::Completions { .. } | Command::Logout => {

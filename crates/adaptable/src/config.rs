@@ -18,7 +18,7 @@ pub(crate) use databases::Databases;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 17] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("plain-http", "redirect"),
@@ -35,6 +35,7 @@ const KEYS: [(&str, &str); 16] = [
     ("backup-dir", ""),
     ("backup-s3", ""),
     ("backup-s3-key", ""),
+    ("sign-up", "invited"),
 ];
 
 /// Those that are paths.
@@ -84,6 +85,10 @@ pub(crate) struct ServeConfig {
     pub backup_s3: Option<String>,
     /// The file with the key to it, absolute.
     pub backup_s3_key: PathBuf,
+    /// Who may become a user by signing in with GitHub.
+    pub sign_up: SignUp,
+    /// Whether it runs in the background, where nobody reads what it prints.
+    pub detached: bool,
 }
 
 /// What the access log holds.
@@ -95,6 +100,15 @@ pub(crate) enum AccessLog {
     On,
     /// Every request, with the query.
     Queries,
+}
+
+/// Who may become a user by signing in with GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignUp {
+    /// Who has an invitation.
+    Invited,
+    /// Whoever has an account there.
+    GitHub,
 }
 
 /// Settings that can't be used: every problem, each with the place it comes from.
@@ -169,7 +183,7 @@ pub(crate) fn resolve_after(
         }
     }
     let databases = databases::check(&servers, std::fs::metadata(&file).ok().as_ref(), &mut problems);
-    check(&values, data_dir, databases, problems)
+    check(&values, data_dir, databases, problems).map(|config| ServeConfig { detached: args.detached, ..config })
 }
 
 /// The flag of a key.
@@ -191,6 +205,7 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "backup-dir" => &args.backup_dir,
         "backup-s3" => &args.backup_s3,
         "backup-s3-key" => &args.backup_s3_key,
+        "sign-up" => &args.sign_up,
         _ => unreachable!("every key has a flag"),
     }
     .clone()
@@ -329,6 +344,15 @@ fn check(
         say("postgres", "must be an address and a port, as in 0.0.0.0:5432");
         None
     });
+    let sign_up = match text("sign-up") {
+        "github" => SignUp::GitHub,
+        other => {
+            if other != "invited" {
+                say("sign-up", "must be invited (who has an invitation), or github (whoever has an account there)");
+            }
+            SignUp::Invited
+        }
+    };
     let bucket = Some(text("backup-s3")).filter(|address| !address.is_empty());
     if let Some(Err(error)) = bucket.map(vault::Bucket::parse) {
         say("backup-s3", &format!("can't be used: {error}"));
@@ -363,6 +387,8 @@ fn check(
         backup_dir,
         backup_s3: bucket.map(str::to_owned),
         backup_s3_key,
+        sign_up,
+        detached: false,
     })
 }
 

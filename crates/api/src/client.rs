@@ -5,6 +5,7 @@ mod dial;
 mod error;
 mod stream;
 mod tls;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -16,6 +16,7 @@ pub mod logs;
 pub mod platform;
 pub mod schema;
 pub mod tokens;
+pub mod users;
 
 pub use access::AccessLine;
 pub use apps::{
@@ -32,6 +33,10 @@ pub use logs::{LogLine, LogQuery, Stream};
 pub use platform::{Check, CheckState, DoctorReport, Platform};
 pub use schema::settings_schema;
 pub use tokens::{CreatedToken, NewToken, TokenSummary};
+pub use users::{
+    AuditEntry, CreatedInvite, InviteDocument, MemberDocument, MemberRole, NewInvite, NewSignInLink, SessionDocument, SignInLink,
+    UserDocument, UserPatch,
+};
 
 /// Where the API lies below the platform's address.
 pub const PREFIX: &str = "/api/v1";

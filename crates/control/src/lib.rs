@@ -5,6 +5,7 @@
 
 mod access;
 mod access_log;
+mod account;
 mod apps;
 mod audit;
 mod backoff;
@@ -21,6 +22,8 @@ mod garbage;
 mod handover;
 mod history;
 mod instance;
+mod invites;
+mod limits;
 mod linefile;
 mod links;
 mod logs;
@@ -38,10 +41,13 @@ mod routes;
 mod runtime;
 mod sessions;
 mod settings;
+mod sign_in;
 mod spec;
 mod split;
 mod tokens;
+mod totp;
 mod uploads;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,10 +73,12 @@ use crate::uploads::Uploads;
 
 pub use access::{Access, Identity, Right, Who, may};
 pub use access_log::{AccessDetail, AccessWriter, access_log};
+pub use account::NewSecondFactor;
 pub use databases::DatabaseStream;
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
+pub use invites::{GitHubWay, SignUp};
 pub use links::Welcome;
 pub use logs::Lines;
 pub use machine::Sharing;
@@ -78,7 +86,8 @@ pub use overview::{AppGlance, DeploymentGlance};
 pub use passwords::{PASSWORD_MAX, PASSWORD_MIN};
 pub use routes::Urls;
 pub use sessions::{Browser, SignedIn};
-pub use store::{DeploymentKind, SignedInBy};
+pub use sign_in::Step as SignInStep;
+pub use store::{DeploymentKind, GitHubAccount, SignedInBy};
 
 /// What a platform is told once, at its start.
 #[derive(Debug, Clone)]
@@ -107,6 +116,8 @@ pub struct Config {
     pub build: String,
     /// The port at which databases are reached from outside, where there is one.
     pub database_port: Option<u16>,
+    /// Who may become a user by signing in with GitHub.
+    pub sign_up: SignUp,
 }
 
 /// The crates that a control drives.
@@ -151,6 +162,7 @@ struct Inner {
     machine: Arc<Machine>,
     uploads: Uploads,
     passwords: passwords::Passwords,
+    entrance: sign_in::Entrance,
     /// Held while an app is created.
     creation: Mutex<()>,
     /// Wakes the collection of garbage.
@@ -204,6 +216,7 @@ impl Control {
             machine,
             uploads,
             passwords: passwords::Passwords::default(),
+            entrance: sign_in::Entrance::default(),
             creation: Mutex::new(()),
             garbage: Notify::new(),
             stopping: CancellationToken::new(),

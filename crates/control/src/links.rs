@@ -1,6 +1,6 @@
 //! Links that sign in once: the first operator's, and one for whoever has lost the way in.
 
-use api::{ErrorBody, ErrorCode};
+use api::{ErrorBody, ErrorCode, SignInLink};
 use model::{PlatformRole, UserId, UserName};
 use store::{LinkFor, NewUser, SignedInBy};
 use zeroize::Zeroizing;
@@ -24,26 +24,33 @@ pub enum Welcome {
 impl Control {
     /// Makes a link that signs in once, within an hour: the named user, or, where there is no user yet, the first operator. The text is an
     /// address of the platform, and is in this answer and nowhere else.
-    pub async fn sign_in_link(&self, name: Option<&UserName>) -> Result<Zeroizing<String>> {
+    pub async fn sign_in_link(&self, name: Option<&UserName>) -> Result<SignInLink> {
         let name = name.cloned();
         let now = clock::now();
         let made = self
             .write(move |tx| {
                 let user = match &name {
                     Some(name) => match tx.user_named(name)? {
-                        Some(user) => Some(user.id),
+                        Some(user) if user.disabled => {
+                            return Ok(Err(ErrorBody::new(ErrorCode::Conflict, format!("{name} is locked out"))
+                                .help(format!("let them in first: adaptable users enable {name}"))));
+                        }
+                        Some(user) => Some(user),
                         None => return Ok(Err(no_such_user(name))),
                     },
                     None if tx.user_count()? == 0 => None,
                     None => match tx.users()?.into_iter().find(|user| user.role == PlatformRole::Operator && !user.disabled) {
-                        Some(user) => Some(user.id),
+                        Some(user) => Some(user),
                         None => return Ok(Err(ErrorBody::new(ErrorCode::NotFound, "there is no operator among the users"))),
                     },
                 };
-                Ok(Ok(tx.create_sign_in_link(user, now, now + LINK_LIFE)?))
+                let text = tx.create_sign_in_link(user.as_ref().map(|user| user.id), now, now + LINK_LIFE)?;
+                Ok(Ok((text, user.map(|user| user.name))))
             })
             .await??;
-        Ok(Zeroizing::new(format!("{}/welcome/{}", self.urls().platform(), *made)))
+        let (text, user) = made;
+        let url = format!("{}/welcome/{}", self.urls().platform(), *text);
+        Ok(SignInLink { url, user, expires_at: clock::timestamp(now + LINK_LIFE) })
     }
 
     /// Whether nobody has come yet.
@@ -75,6 +82,7 @@ impl Control {
         password: Zeroizing<String>,
         browser: &Browser,
     ) -> Result<SignedIn> {
+        self.inner.entrance.try_address(&browser.address)?;
         if self.welcome(link).await? != Welcome::FirstOperator {
             return Err(link_is_gone());
         }
@@ -141,7 +149,7 @@ pub(crate) fn no_such_user(name: &UserName) -> ErrorBody {
 }
 
 /// The same for a link that was used, that is too old, and that never was.
-fn link_is_gone() -> ErrorBody {
+pub(crate) fn link_is_gone() -> ErrorBody {
     ErrorBody::new(ErrorCode::NotFound, "this link does not work (any more): it is good for an hour, and once")
         .help("`adaptable sign-in-link` on the platform's machine makes another")
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{ErrorBody, ErrorCode};
-use model::{UserId, UserName};
+use model::UserId;
 use store::{NewSession, SignedInBy, StoreError, Tx, User};
 use zeroize::Zeroizing;
 
@@ -70,25 +69,6 @@ impl Control {
         let now = clock::now();
         let (identity, cookie) = self.write(move |tx| begin(tx, &new, now)).await?;
         Ok(SignedIn { identity: Arc::new(identity), cookie })
-    }
-
-    /// Signs in whoever knows a user's password. A name that there is not takes as long as one that there is, and is told alike.
-    pub async fn sign_in(&self, name: &str, password: Zeroizing<String>, browser: &Browser) -> Result<SignedIn> {
-        let user = match UserName::typed(name) {
-            Ok(name) => self.read(move |tx| tx.user_named(&name)).await?.filter(|user| !user.disabled),
-            Err(_no_name) => None,
-        };
-        let id = user.map(|user| user.id);
-        let kept = match id {
-            Some(id) => self.read(move |tx| tx.credentials(id)).await?.and_then(|credentials| credentials.password),
-            None => None,
-        };
-        let right = self.inner.passwords.verify(password, kept).await?;
-        match id {
-            Some(id) if right => self.begin_session(id, SignedInBy::Password, browser).await,
-            _ => Err(ErrorBody::new(ErrorCode::Unauthorized, "this name and password don't belong together")
-                .help("try again, or ask an operator for a link to sign in by")),
-        }
     }
 
     /// Ends one session of a user; says whether there was one.

@@ -61,13 +61,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Changes before that number (all where none is given), the newest first; of one app where one is named.
-    pub fn audit(&self, app: Option<&AppName>, before: Option<i64>, most: u32) -> Result<Vec<AuditRow>, StoreError> {
+    /// Changes before that number (all where none is given) and not before that time, the newest first; of one app where one is named.
+    pub fn audit(&self, app: Option<&AppName>, since: i64, before: Option<i64>, most: u32) -> Result<Vec<AuditRow>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "select id, at, who, user, what, app, detail, address from audit
-             where (?1 is null or app = ?1) and (?2 is null or id < ?2) order by id desc limit ?3",
+             where (?1 is null or app = ?1) and (?2 is null or id < ?2) and at >= ?4 order by id desc limit ?3",
         )?;
-        let rows = statement.query_map(params![app.map(AppName::as_str), before, most], |row| {
+        let rows = statement.query_map(params![app.map(AppName::as_str), before, most, since], |row| {
             Ok(AuditRow {
                 id: row.get(0)?,
                 at: row.get(1)?,

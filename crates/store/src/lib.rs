@@ -31,6 +31,7 @@ pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, 
 pub use links::{Invite, LinkFor, NewInvite};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
+pub use secrets::random_text;
 pub use sessions::{NewSession, Session, SignedInBy, csrf_token};
 pub use tokens::{Token, TokenScope};
 pub use users::{Credentials, GitHubAccount, Member, NewUser, User};

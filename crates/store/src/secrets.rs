@@ -14,6 +14,11 @@ pub(crate) fn random(prefix: &str) -> Zeroizing<String> {
     text
 }
 
+/// 256 random bits in hexadecimal digits, for what is kept elsewhere than here.
+pub fn random_text() -> Zeroizing<String> {
+    random("")
+}
+
 /// Appends bytes as hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8], text: &mut String) {
     for byte in bytes {

@@ -22,6 +22,7 @@ mod paging;
 mod platform;
 mod routes;
 mod socket;
+mod users;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -117,5 +118,23 @@ fn api(table: Table) -> Table {
         .post("/apps/{app}/pause", App(Change), "app.pause", apps::pause)
         .post("/apps/{app}/resume", App(Change), "app.resume", apps::resume)
         .post("/apps/{app}/sleep", App(Change), "app.sleep", apps::sleep)
+        .get("/me", Hello, users::me)
+        .get("/users", Platform, users::list)
+        .get("/users/{user}", Platform, users::show)
+        .patch("/users/{user}", Platform, "user.change", users::change)
+        .delete("/users/{user}", Platform, "user.delete", users::delete)
+        .delete("/users/{user}/sessions", Platform, "user.sign-out", users::end_sessions)
+        .get("/invites", Platform, users::invites)
+        .post("/invites", Platform, "invite.create", users::create_invite)
+        .delete("/invites/{id}", Platform, "invite.delete", users::delete_invite)
+        .post("/sign-in-links", Platform, "sign-in-link.create", users::create_sign_in_link)
+        .get("/sessions", Hello, users::sessions)
+        .delete("/sessions", Hello, "session.end-others", users::end_other_sessions)
+        .delete("/sessions/{id}", Hello, "session.end", users::end_session)
+        .get("/apps/{app}/members", App(Look), users::members)
+        .put("/apps/{app}/members/{user}", App(Own), "member.set", users::set_member)
+        .delete("/apps/{app}/members/{user}", App(Own), "member.remove", users::remove_member)
+        .get("/apps/{app}/audit", App(Own), users::app_audit)
+        .get("/audit", Platform, users::audit)
         .under("")
 }

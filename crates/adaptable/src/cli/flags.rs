@@ -164,6 +164,14 @@ pub(crate) struct ServeArgs {
         help = "The key to it: a file with its id and its secret on two lines; ADAPTABLE_BACKUP_S3_KEY_ID and ADAPTABLE_BACKUP_S3_SECRET win [env: ADAPTABLE_BACKUP_S3_KEY] [default: DATA/backup-s3.key]"
     )]
     pub backup_s3_key: Option<String>,
+    /// Who may become a user by signing in with GitHub.
+    #[arg(
+        long,
+        value_name = "WHO",
+        help_heading = "Platform",
+        help = "Who may become a user by signing in with GitHub: invited (who has an invitation), or github (whoever has an account there) [env: ADAPTABLE_SIGN_UP] [default: invited]"
+    )]
+    pub sign_up: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]
     pub detached: bool,

@@ -77,7 +77,8 @@ mod here {
             visits = first_visits(&client, &platform, &data_dir, &deployment) => visits,
             _ = interrupts.recv() => Err(Failure::local("interrupted before the app had answered; it is live", "")),
         };
-        report(printer, &data_dir, &platform, &deployment, visits, took)
+        let link = way_in(&client).await;
+        report(printer, &data_dir, &platform, &deployment, visits, took, link.as_deref())
     }
 
     /// One visit that wakes the app up, and one while it is awake.
@@ -104,6 +105,15 @@ mod here {
         Ok((cold, warm))
     }
 
+    /// The link by which the first operator comes in, as long as nobody has.
+    async fn way_in(client: &Client) -> Option<String> {
+        let users = client.users().await.ok()?;
+        if !users.is_empty() {
+            return None;
+        }
+        client.create_sign_in_link(&api::NewSignInLink::default()).await.ok().map(|link| link.url)
+    }
+
     fn report(
         printer: Printer,
         data_dir: &Path,
@@ -111,6 +121,7 @@ mod here {
         deployment: &Deployment,
         visits: Result<(Visit, Visit), Failure>,
         took: f64,
+        link: Option<&str>,
     ) -> Result<(), Failure> {
         let (cold, warm) = match visits {
             Ok(visits) => visits,
@@ -136,6 +147,9 @@ mod here {
         match warm.status {
             200..=299 => printer.line(&format!("answer: {answer}"))?,
             status => printer.line(&format!("answer: {answer} (HTTP status {status})"))?,
+        }
+        if let Some(link) = link {
+            printer.line(&format!("sign in: {link}"))?;
         }
         if platform.own_ca {
             printer.note(&format!("try it: curl --cacert {} {}", data_dir.join("ca.pem").display(), deployment.url));

@@ -1,5 +1,6 @@
 //! The platform once it has threads: its parts are put together, it serves, and ends in order or hands over to a successor.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::directory::Lock;
 use super::handover::{API_NEW, Desk, Forerunner, Source, Successor};
 use super::{Ground, authority, directory, platform_hosts};
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, SignUp};
 use crate::identity;
 
 /// How long visitors' requests may take to end once the platform is told to stop.
@@ -168,6 +169,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         authority_pem: authority.certificate_pem().to_owned(),
         build: identity::build().to_owned(),
         database_port: door.as_ref().and_then(|door| door.local_addr().ok()).map(|address| address.port()),
+        sign_up: config.sign_up.into(),
     };
     let socket = web::bind_socket(&data.join(API_NEW)).context("bind the platform's socket")?;
     let desk = Desk::open(data, config.told.clone()).context("bind the socket for a successor")?;
@@ -204,6 +206,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     let stop = CancellationToken::new();
     let door = door.map(|listener| tokio::spawn(database::door::serve(listener, Arc::new(control.clone()))));
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
+    greet(config, &control).await;
     tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
     let launcher_gone = async {
         tokio::select! {
@@ -215,6 +218,31 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         launcher_gone,
         Running { edge, control, engine, servers_engine, servers, lock, desk, forerunner, access_log, door, stop, socket },
     ))
+}
+
+impl From<SignUp> for control::SignUp {
+    fn from(sign_up: SignUp) -> Self {
+        match sign_up {
+            SignUp::Invited => Self::Invited,
+            SignUp::GitHub => Self::GitHub,
+        }
+    }
+}
+
+/// Prints the way in where nobody has come yet. To the terminal, not into the log: it is as good as a password for an hour.
+async fn greet(config: &ServeConfig, control: &Control) {
+    if config.detached || control.has_no_users().await != Ok(true) {
+        return;
+    }
+    match control.sign_in_link(None).await {
+        Ok(link) => {
+            // Nobody may be reading.
+            let _unread = writeln!(std::io::stdout(), "sign in: {}", link.url);
+        }
+        Err(error) => {
+            tracing::warn!(error = %error.message, "no link to sign in by could be made; `adaptable sign-in-link` makes one");
+        }
+    }
 }
 
 /// Gives the sockets their names, in the place of those of a platform that ends.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// No body.
-const NOTHING: Option<&()> = None;
+pub(super) const NOTHING: Option<&()> = None;
 
 impl Client {
     /// Who answers.

@@ -1,24 +1,205 @@
-//! The page of one's own account.
+//! The page of one's own account: password, second factor, sessions, the account of GitHub.
 
+use std::sync::Arc;
+
+use api::{ErrorBody, ErrorCode, SessionDocument, UserDocument};
 use askama::Template;
-use axum::response::Response;
-use control::{Access, may};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use control::{Control, Identity};
+use qrcode::{Color, QrCode};
+use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use super::layout::{Shell, page};
-use super::visitor::Visitor;
-use crate::answer::Answer;
+use super::flash::Said;
+use super::layout::{Shell, page, page_with};
+use super::text::When;
+use super::visitor::{Posted, Visitor};
+use crate::answer::{Answer, Problem, status};
+
+const PAGE: &str = "/account";
+
+/// A session as it is shown.
+struct Row {
+    session: SessionDocument,
+    how: &'static str,
+    began: When,
+    used: When,
+}
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage<'a> {
     shell: Shell,
-    name: &'a str,
-    csrf: &'a str,
-    path: &'a str,
+    user: &'a UserDocument,
+    sessions: Vec<Row>,
+    codes_left: u32,
+    error: Option<&'a ErrorBody>,
 }
 
-pub(crate) async fn account(visitor: Visitor, shell: Shell) -> Answer<Response> {
-    may(&visitor.who, &Access::Hello)?;
-    let name = visitor.identity.as_ref().map_or("operator of the machine", |identity| identity.name.as_str());
-    Ok(page(&AccountPage { shell: shell.titled("Account"), name, csrf: &visitor.csrf, path: &visitor.path }))
+fn myself(visitor: &Visitor) -> Answer<&Arc<Identity>> {
+    visitor.identity.as_ref().ok_or_else(|| {
+        Problem(
+            ErrorBody::new(ErrorCode::Forbidden, "this page is a user's, and nobody is signed in here")
+                .help("open the platform's address in a browser, and sign in"),
+        )
+    })
+}
+
+/// The page, with what went wrong before.
+async fn show(visitor: &Visitor, shell: Shell, control: &Control, error: Option<&ErrorBody>) -> Answer<Response> {
+    let identity = myself(visitor)?;
+    let gone = || Problem(ErrorBody::new(ErrorCode::UserNotFound, "this user is gone"));
+    let user = control.me(&visitor.who).await?.ok_or_else(gone)?;
+    let sessions = control.sessions(identity).await?.into_iter().map(|session| Row {
+        how: match session.how.as_str() {
+            "github" => "with GitHub",
+            "link" => "by a link",
+            _ => "with a password",
+        },
+        began: When::new(session.created_at),
+        used: When::new(session.used_at),
+        session,
+    });
+    let codes_left = if user.second_factor { control.recovery_codes_left(identity).await? } else { 0 };
+    let template = AccountPage { shell: shell.titled("Account"), user: &user, sessions: sessions.collect(), codes_left, error };
+    Ok(error.map_or_else(|| page(&template), |error| page_with(status(error), &template)))
+}
+
+/// Back to the page after something was done, or the page with what went wrong.
+async fn after<T>(
+    done: Result<T, ErrorBody>,
+    said: Said,
+    visitor: &Visitor,
+    shell: Shell,
+    control: &Control,
+) -> Answer<Response> {
+    match done {
+        Ok(_) => Ok(Redirect::to(&said.at(PAGE)).into_response()),
+        Err(error) => show(visitor, shell, control, Some(&error)).await,
+    }
+}
+
+pub(crate) async fn account(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
+    show(&visitor, shell, &control, None).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct PasswordForm {
+    #[serde(default)]
+    old: Zeroizing<String>,
+    new: Zeroizing<String>,
+}
+
+pub(crate) async fn password(
+    visitor: Visitor,
+    shell: Shell,
+    State(control): State<Control>,
+    Posted(form): Posted<PasswordForm>,
+) -> Answer<Response> {
+    let done = control.change_password(myself(&visitor)?, form.old, form.new).await;
+    after(done, Said::PasswordChanged, &visitor, shell, &control).await
+}
+
+#[derive(Template)]
+#[template(path = "new_second_factor.html")]
+struct SetUpPage<'a> {
+    shell: Shell,
+    secret: &'a str,
+    /// The squares of the picture, as the path of an SVG, and how many fit in a row.
+    squares: String,
+    side: usize,
+    error: Option<&'a ErrorBody>,
+}
+
+fn set_up(shell: Shell, secret: &str, url: &str, error: Option<&ErrorBody>) -> Answer<Response> {
+    let (squares, side) =
+        picture(url).ok_or_else(|| Problem(ErrorBody::new(ErrorCode::Internal, "the picture could not be made")))?;
+    let template = SetUpPage { shell: shell.titled("Second factor"), secret, squares, side, error };
+    Ok(error.map_or_else(|| page(&template), |error| page_with(status(error), &template)))
+}
+
+/// A QR code with its quiet zone of four squares (ISO/IEC 18004, 6.3.8).
+fn picture(text: &str) -> Option<(String, usize)> {
+    use std::fmt::Write as _;
+    let code = QrCode::new(text.as_bytes()).ok()?;
+    let width = code.width();
+    let mut path = String::new();
+    for (index, color) in code.to_colors().into_iter().enumerate() {
+        if color == Color::Dark {
+            write!(path, "M{} {}h1v1h-1z", index % width + 4, index / width + 4).ok()?;
+        }
+    }
+    Some((path, width + 8))
+}
+
+/// A secret that is new at each look; it counts once a code of it was shown.
+pub(crate) async fn new_second_factor(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
+    let new = control.new_second_factor(myself(&visitor)?);
+    set_up(shell, &new.secret, &new.url, None)
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SecondFactorForm {
+    secret: Zeroizing<String>,
+    code: Zeroizing<String>,
+}
+
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+struct RecoveryPage {
+    shell: Shell,
+    codes: Vec<String>,
+}
+
+pub(crate) async fn set_second_factor(
+    visitor: Visitor,
+    shell: Shell,
+    State(control): State<Control>,
+    Posted(form): Posted<SecondFactorForm>,
+) -> Answer<Response> {
+    let identity = myself(&visitor)?;
+    match control.set_second_factor(identity, &form.secret, &form.code).await {
+        Ok(codes) => Ok(page(&RecoveryPage { shell: shell.titled("Recovery codes"), codes })),
+        Err(error) => {
+            let url = control.second_factor_url(identity, &form.secret)?;
+            set_up(shell, &form.secret, &url, Some(&error))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Confirmation {
+    #[serde(default)]
+    password: Zeroizing<String>,
+}
+
+pub(crate) async fn remove_second_factor(
+    visitor: Visitor,
+    shell: Shell,
+    State(control): State<Control>,
+    Posted(form): Posted<Confirmation>,
+) -> Answer<Response> {
+    let done = control.remove_second_factor(myself(&visitor)?, form.password).await;
+    after(done, Said::SecondFactorOff, &visitor, shell, &control).await
+}
+
+pub(crate) async fn end_session(
+    visitor: Visitor,
+    shell: Shell,
+    State(control): State<Control>,
+    Path(session): Path<String>,
+) -> Answer<Response> {
+    let done = control.revoke_session(myself(&visitor)?, &session).await;
+    after(done, Said::SessionEnded, &visitor, shell, &control).await
+}
+
+pub(crate) async fn end_other_sessions(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
+    let done = control.end_other_sessions(myself(&visitor)?).await;
+    after(done, Said::SessionEnded, &visitor, shell, &control).await
+}
+
+pub(crate) async fn unlink_github(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
+    let done = control.unlink_github(myself(&visitor)?).await;
+    after(done, Said::Saved, &visitor, shell, &control).await
 }

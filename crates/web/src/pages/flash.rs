@@ -79,6 +79,12 @@ said! {
     Restored = "restored", Success, "The database was restored. What it held before is kept as a backup.";
     /// A part of the visitors no longer gets another revision.
     SplitEnded = "split-ended", Success, "All visitors get the live revision.";
+    /// The password was changed.
+    PasswordChanged = "password-changed", Success, "The password is changed. You are signed out everywhere else.";
+    /// The second factor was turned off.
+    SecondFactorOff = "second-factor-off", Warning, "The second factor is off: your password alone signs you in.";
+    /// Sessions were ended.
+    SessionEnded = "session-ended", Success, "The session is ended.";
     /// Changes were saved.
     Saved = "saved", Success, "Saved.";
 }

@@ -19,10 +19,6 @@ pub(crate) struct Visitor {
     pub(crate) who: Who,
     /// The user, where one is signed in.
     pub(crate) identity: Option<Arc<Identity>>,
-    /// What every form holds in its hidden field `csrf`; empty where nobody is signed in.
-    pub(crate) csrf: String,
-    /// The address of the page, with its query.
-    pub(crate) path: String,
     /// The browser, as a session notes it.
     pub(crate) browser: Browser,
 }
@@ -32,13 +28,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let asker = Asker::of(parts);
-        Ok(Self {
-            identity: asker.identity().cloned(),
-            browser: asker.browser(),
-            csrf: asker.csrf.unwrap_or_default(),
-            path: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
-            who: asker.who,
-        })
+        Ok(Self { identity: asker.identity().cloned(), browser: asker.browser(), who: asker.who })
     }
 }
 
