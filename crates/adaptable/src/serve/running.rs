@@ -206,8 +206,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     let stop = CancellationToken::new();
     let door = door.map(|listener| tokio::spawn(database::door::serve(listener, Arc::new(control.clone()))));
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));
-    greet(config, &control).await;
-    tracing::info!(http = %addresses.0, https = %addresses.1, data = %data.display(), "the platform is ready");
+    greet(config, &control, addresses).await;
     let launcher_gone = async {
         tokio::select! {
             () = launcher_gone => {}
@@ -229,8 +228,9 @@ impl From<SignUp> for control::SignUp {
     }
 }
 
-/// Prints the way in where nobody has come yet. To the terminal, not into the log: it is as good as a password for an hour.
-async fn greet(config: &ServeConfig, control: &Control) {
+/// Says that the platform is ready, and prints the way in where nobody has come yet. To the terminal, not into the log: it is as good as a password for an hour.
+async fn greet(config: &ServeConfig, control: &Control, addresses: (SocketAddr, SocketAddr)) {
+    tracing::info!(http = %addresses.0, https = %addresses.1, data = %config.data_dir.display(), "the platform is ready");
     if config.detached || control.has_no_users().await != Ok(true) {
         return;
     }
