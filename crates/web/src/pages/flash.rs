@@ -82,7 +82,7 @@ said! {
     /// The password was changed.
     PasswordChanged = "password-changed", Success, "The password is changed. You are signed out everywhere else.";
     /// The second factor was turned off.
-    SecondFactorOff = "second-factor-off", Warning, "The second factor is off: your password alone signs you in.";
+    SecondFactorOff = "second-factor-off", Info, "The second factor is off: your password alone signs you in.";
     /// Sessions were ended.
     SessionEnded = "session-ended", Success, "The session is ended.";
     /// Changes were saved.
