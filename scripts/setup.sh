@@ -67,3 +67,5 @@ fi
 "$(dirname "$0")/ferretdb.sh" >/dev/null
 # To test backups: a server for S3.
 "$(dirname "$0")/s3-server.sh"
+# To test what is said to GitHub and read of it: GitHub's own words about that.
+"$(dirname "$0")/github-descriptions.sh"

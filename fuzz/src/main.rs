@@ -24,6 +24,8 @@ const TARGETS: &[(&str, fn(&[u8]))] = &[
     // What registries send, and how people name what is in them.
     ("image", |bytes| text(bytes, reference)),
     ("manifest", manifest),
+    // What says that it is GitHub.
+    ("webhook", webhook),
     // What the API takes.
     ("settings", |bytes| text(bytes, settings)),
     ("api", documents),
@@ -85,6 +87,42 @@ fn manifest(bytes: &[u8]) {
         Ok(image::registry::Document::Image(parts)) => assert!(parts.layers.iter().all(|part| !part.media_type.is_empty())),
         Err(why) => assert!(!why.contains('\n')),
     }
+}
+
+/// Deliveries: a byte that names an event, then its body, or a signature up to a zero. Errors are one short line, a name leads nowhere else, and
+/// nobody guesses a signature.
+fn webhook(bytes: &[u8]) {
+    const EVENTS: [&str; 8] = [
+        "push",
+        "installation",
+        "installation_repositories",
+        "repository",
+        "installation_target",
+        "github_app_authorization",
+        "ping",
+        "fork",
+    ];
+    let Some((event, body)) = bytes.split_first() else { return };
+    match github::parse(EVENTS[usize::from(*event) % EVENTS.len()], body) {
+        Ok(github::Event::Push(push)) => {
+            let name = push.repository.name.as_str();
+            assert!(name.split('/').count() == 2 && name.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            assert!(push.after.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.len() < 1200 && !error.contains('\n'));
+        }
+    }
+    let secret = github::Secret::new("It's a Secret to Everybody");
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let signature = parts.next().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let body = parts.next().unwrap_or_default();
+    if github::verify(&secret, signature, body).is_ok() {
+        assert_eq!(signature.map(str::to_ascii_lowercase), Some(github::sign(&secret, body)));
+    }
+    assert!(github::verify(&github::Secret::default(), signature, body).is_err());
 }
 
 /// Names that become paths and arguments.

@@ -4,6 +4,7 @@
 //! process, mount, control group, firewall table or network device that it left behind fails the test.
 
 mod ferret;
+pub mod github;
 mod http;
 mod metrics;
 mod platform;
