@@ -366,8 +366,12 @@ impl GitHub {
             let state = locked(&self.shared);
             let account = |login: &str| state.account(login).unwrap_or_else(|| panic!("there is no {login}")).clone();
             let from = account(full_name.split('/').next().unwrap_or_default());
-            let kind = if from.is_organization { "organization" } else { "user" };
-            (account(owner).id, json!({ kind: state.user_document(&from) }))
+            let from = if from.is_organization {
+                json!({ "organization": state.organization_document(&from) })
+            } else {
+                json!({ "user": state.user_document(&from) })
+            };
+            (account(owner).id, from)
         };
         let repository = self.change(full_name, |repository| {
             repository.old_names.push(full_name.to_owned());

@@ -43,7 +43,8 @@ pub(super) fn invalid(resource: &str, field: &str, code: &str) -> Told {
 
 pub(super) fn answer(shared: &Shared, asked: &Asked, path: &[String]) -> Told {
     let segments: Vec<_> = path.iter().map(String::as_str).collect();
-    let (template, told) = match locked(shared).caller(asked) {
+    let caller = locked(shared).caller(asked);
+    let (template, told) = match caller {
         Ok(caller) => route(shared, asked, &caller, &segments),
         Err(told) => ("", Err(told)),
     };

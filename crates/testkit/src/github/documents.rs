@@ -97,6 +97,25 @@ impl State {
         document
     }
 
+    /// `organization-simple-webhooks`.
+    pub(super) fn organization_document(&self, account: &Account) -> Value {
+        let url = format!("{}/orgs/{}", self.api, account.login);
+        let mut document = json!({
+            "login": account.login,
+            "id": account.id,
+            "node_id": node("O", account.id),
+            "url": url,
+            "avatar_url": format!("{}/avatars/{}", self.web, account.id),
+            "members_url": format!("{url}/members{{/member}}"),
+            "public_members_url": format!("{url}/public_members{{/member}}"),
+            "description": null,
+        });
+        for part in ["repos", "events", "hooks", "issues"] {
+            document[format!("{part}_url")] = json!(format!("{url}/{part}"));
+        }
+        document
+    }
+
     /// `public-user`: who a user's token belongs to. The App asks for no right to the private one.
     pub(super) fn person_document(&self, account: &Account) -> Value {
         let mut document = self.user_document(account);
@@ -326,6 +345,12 @@ impl State {
             members: std::collections::BTreeSet::new(),
         };
         let mut document = self.user_document(&bot);
+        // In addresses, brackets are written as what they are not.
+        for value in document.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if let Some(url) = value.as_str().filter(|text| text.starts_with("http")) {
+                *value = json!(url.replace("[bot]", "%5Bbot%5D"));
+            }
+        }
         document["type"] = json!("Bot");
         document
     }

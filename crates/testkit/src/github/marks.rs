@@ -155,8 +155,11 @@ pub(super) fn deployment_status(
     document["description"] = json!(word.description.unwrap_or_default());
     document["environment"] = json!(environment);
     document["target_url"] = json!(word.log_url.clone().unwrap_or_default());
-    document["log_url"] = json!(word.log_url.unwrap_or_default());
-    document["environment_url"] = json!(word.environment_url.unwrap_or_default());
+    for (key, url) in [("log_url", word.log_url), ("environment_url", word.environment_url)] {
+        if let Some(url) = url {
+            document[key] = json!(url);
+        }
+    }
     document["deployment_url"] = json!(deployment_url);
     document["repository_url"] = json!(repository_url);
     Ok(Told::json(201, &document))

@@ -94,7 +94,12 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn start(shared: &Shared) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let bind = || runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+        // Not with the runtime: a test that is asynchronous itself may not wait for another one.
+        let bind = || {
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            listener.set_nonblocking(true).expect("a socket");
+            listener
+        };
         let (web, api) = (bind(), bind());
         let addresses = [&web, &api].map(|listener| listener.local_addr().expect("an address"));
         for (listener, is_api) in [(web, false), (api, true)] {
@@ -113,7 +118,8 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Shared, is_api: bool) {
+async fn accept(listener: std::net::TcpListener, shared: Shared, is_api: bool) {
+    let listener = TcpListener::from_std(listener).expect("a socket that does not block");
     while let Ok((tcp, _)) = listener.accept().await {
         let shared = shared.clone();
         tokio::spawn(async move {
@@ -162,10 +168,23 @@ fn dispatch(shared: &Shared, asked: &Asked, is_api: bool) -> Option<Told> {
         return Some(api::answer(shared, asked, &asked.path));
     }
     if is_enterprise {
-        return Some(api::answer(shared, asked, &asked.path[2..]));
+        return Some(enterprise(shared, api::answer(shared, asked, &asked.path[2..])));
     }
     let told = git::answer(shared, asked).or_else(|| oauth::answer(shared, asked));
     Some(told.unwrap_or_else(|| pages::answer(shared, asked)))
+}
+
+/// An answer of the API as it is below the web address: so are the addresses in it.
+fn enterprise(shared: &Shared, mut told: Told) -> Told {
+    let (api, here) = {
+        let state = locked(shared);
+        (state.api.clone(), format!("{}/api/v3", state.web))
+    };
+    told.body = String::from_utf8_lossy(&told.body).replace(&api, &here).into_bytes();
+    for (_, value) in &mut told.headers {
+        *value = value.replace(&api, &here);
+    }
+    told
 }
 
 /// What is answered while there is trouble: `Some(None)` is a connection that is closed.
