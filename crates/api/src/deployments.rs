@@ -122,6 +122,9 @@ pub struct Deployment {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
+    /// What the failure was recognised as: the likely cause, and what to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
     /// Where its source comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
@@ -130,6 +133,25 @@ pub struct Deployment {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+}
+
+/// A failure that is known: what it most likely is, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Diagnosis {
+    /// Which kind of failure; never changes.
+    pub id: String,
+    /// What went wrong, in a few words.
+    pub title: String,
+    /// The likely cause, in a sentence; empty where the title says it.
+    #[serde(default)]
+    pub cause: String,
+    /// What to change.
+    pub fix: String,
+    /// Where it is explained: a path on the platform's own address.
+    pub help: String,
+    /// The key of the setting that most likely has to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
 }
 
 /// One event of a deployment, numbered from 1 without gaps.

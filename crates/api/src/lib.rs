@@ -7,6 +7,7 @@
 pub mod access;
 pub mod apps;
 pub mod backups;
+pub mod checks;
 pub mod client;
 pub mod databases;
 pub mod deployments;
@@ -24,9 +25,12 @@ pub use apps::{
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
 pub use backups::{BackupDocument, MomentDocument, RestoreDocument, VerifiedDocument};
+pub use checks::{Preflight, PreflightCheck, PreflightState};
 pub use client::{Client, ClientError};
 pub use databases::{DatabaseInfo, OutsideAccess};
-pub use deployments::{Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Event, EventKind, Upload};
+pub use deployments::{
+    Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Diagnosis, Event, EventKind, Upload,
+};
 pub use error::{ErrorBody, ErrorCode, ErrorDocument, PROBLEM, PROBLEMS, ProblemDocument};
 pub use history::{AppHistory, HistoryRange, HistoryStep, Latency, RequestCounts};
 pub use logs::{LogLine, LogQuery, Stream};

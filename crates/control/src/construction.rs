@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Control;
 use crate::deploy::cancelled;
+use crate::diagnosis::Failed;
 use crate::error::{Result, from_store, internal};
 use crate::progress::Progress;
 use crate::registry::Entry;
@@ -83,7 +84,7 @@ pub(crate) async fn build(
     commit: Option<Commit>,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<(RevisionSpec, Arc<Pin>)> {
+) -> std::result::Result<(RevisionSpec, Arc<Pin>), Failed> {
     progress.start(Step::Source).await.map_err(from_store)?;
     let (tree, digest) = source_tree(control, upload, settings.repo_subdir.clone()).await?;
     progress.end(StepState::Done).await.map_err(from_store)?;
@@ -136,7 +137,7 @@ async fn source_tree(control: &Control, upload: &str, directory: Option<String>)
     tokio::task::spawn_blocking(work).await.map_err(|error| internal("read the source", &error))?
 }
 
-async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> Result<(Planned, Plan)> {
+async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> std::result::Result<(Planned, Plan), Failed> {
     let request = PlanRequest {
         start_command: settings.start_command.clone(),
         python_version: settings.python_version.clone(),
@@ -153,7 +154,8 @@ async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> Resu
             Ok(plan) => Ok((planned, plan)),
             Err(error) => {
                 let words = explain::plan_error(&error);
-                Err(ErrorBody::new(ErrorCode::PlanFailed, sentence(&words.title, &words.cause)).help(words.fix))
+                let body = ErrorBody::new(ErrorCode::PlanFailed, sentence(&words.title, &words.cause)).help(words.fix.clone());
+                Err(Failed::recognised(body, &words))
             }
         }
     };
@@ -186,7 +188,7 @@ async fn image(
     digest: &str,
     log: &Log,
     cancel: &CancellationToken,
-) -> Result<Built> {
+) -> std::result::Result<Built, Failed> {
     let name = ImageRef::parse(&format!("{}:d{number}", entry.name)).map_err(|error| internal("name the image", &error))?;
     let source = planned.tree.file().try_clone().map_err(|error| internal("read the source", &error))?;
     let build_env = settings.build_environment.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
@@ -203,25 +205,28 @@ async fn image(
     };
     let built = tokio::select! {
         built = control.inner.builder.build(&request, log) => built,
-        () = cancel.cancelled() => return Err(cancelled()),
+        () = cancel.cancelled() => return Err(cancelled().into()),
     };
     built.map_err(|error| build_failed(&error))
 }
 
-fn build_failed(error: &BuildError) -> ErrorBody {
+fn build_failed(error: &BuildError) -> Failed {
     match error {
         BuildError::Step { tail, .. } => {
             let found = explain::build_failure(&tail.join("\n"));
             let body = ErrorBody::new(ErrorCode::BuildFailed, error.to_string());
             match found {
                 Some(words) => {
-                    ErrorBody { message: format!("{error}: {}", sentence(&words.title, &words.cause)), ..body }.help(words.fix)
+                    let message = format!("{error}: {}", sentence(&words.title, &words.cause));
+                    Failed::recognised(ErrorBody { message, ..body }.help(words.fix.clone()), &words)
                 }
-                None => body.help("the log of this deployment shows what it printed"),
+                None => body.help("the log of this deployment shows what it printed").into(),
             }
         }
         BuildError::DiskFull { .. } | BuildError::NoStack(_) | BuildError::Tree(_) => {
-            ErrorBody::new(ErrorCode::BuildFailed, error.to_string()).help("nothing was changed; what is served is served on")
+            ErrorBody::new(ErrorCode::BuildFailed, error.to_string())
+                .help("nothing was changed; what is served is served on")
+                .into()
         }
         other => {
             let mut text = other.to_string();
@@ -234,6 +239,7 @@ fn build_failed(error: &BuildError) -> ErrorBody {
             tracing::error!(error = %text, "build");
             ErrorBody::new(ErrorCode::BuildFailed, format!("the platform could not build the image: {text}"))
                 .help("try again; `adaptable doctor` checks this machine")
+                .into()
         }
     }
 }

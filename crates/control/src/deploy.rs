@@ -10,6 +10,7 @@ use store::{DeploymentEnd, DeploymentKind, NewDeployment};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Who;
+use crate::diagnosis::Failed;
 use crate::error::{Result, deployment_not_found, from_store, internal, revision_not_found};
 use crate::progress::Progress;
 use crate::registry::Entry;
@@ -234,10 +235,10 @@ impl Control {
         }
         let outcome = match turn {
             Some(_) => pipeline::run(self, entry, number, request, &active.progress, &active.cancel).await,
-            None => Err(cancelled()),
+            None => Err(cancelled().into()),
         };
-        if let Err(error) = outcome {
-            self.fail(entry, number, error).await;
+        if let Err(failed) = outcome {
+            self.fail(entry, number, failed).await;
         }
         drop(turn);
         self.finish(entry, number).await;
@@ -245,7 +246,8 @@ impl Control {
     }
 
     /// Writes a deployment's failure.
-    async fn fail(&self, entry: &Entry, number: DeploymentNumber, error: ErrorBody) {
+    async fn fail(&self, entry: &Entry, number: DeploymentNumber, failed: Failed) {
+        let Failed { error, diagnosis } = failed;
         let state = match error.code {
             ErrorCode::Cancelled => DeploymentState::Cancelled,
             _ => DeploymentState::Failed,
@@ -256,6 +258,7 @@ impl Control {
             code: Some(error.code.as_str().to_owned()),
             error: Some(error.message),
             help: Some(error.help).filter(|help| !help.is_empty()),
+            diagnosis: diagnosis.and_then(|found| serde_json::to_string(&found).ok()),
         };
         let (id, now) = (entry.id, clock::now());
         if let Err(error) = self.inner.store.write(move |tx| tx.end_deployment(id, number, &end, now)).await {
@@ -308,6 +311,7 @@ fn superseded_end() -> DeploymentEnd {
         code: Some(ErrorCode::Superseded.as_str().to_owned()),
         error: Some("a newer deployment took its place before it began".to_owned()),
         help: None,
+        diagnosis: None,
     }
 }
 
@@ -317,6 +321,7 @@ fn interrupted_end() -> DeploymentEnd {
         code: Some(ErrorCode::Interrupted.as_str().to_owned()),
         error: Some("the platform ended in the middle of this deployment".to_owned()),
         help: Some("deploy again; what was served before is served on".to_owned()),
+        diagnosis: None,
     }
 }
 

@@ -88,6 +88,19 @@ pub(crate) enum StartFailure {
 }
 
 impl StartFailure {
+    /// How the app ended, where it is the app that ended.
+    pub(crate) fn end(&self) -> Option<build::explain::End> {
+        use build::explain::End;
+        match self {
+            Self::Exited { how, .. } if how == OUT_OF_MEMORY => Some(End::OutOfMemory),
+            Self::Exited { how, .. } => Some(End::Exited(how.clone())),
+            Self::Workers { .. } => Some(End::Workers),
+            Self::TimedOut { .. } => Some(End::Silent),
+            Self::Unhealthy { path, last } => Some(End::Unhealthy { path: path.clone(), last: *last }),
+            Self::Engine(_) | Self::NoRoom(_) | Self::Database(_) | Self::Elsewhere { .. } | Self::Cancelled => None,
+        }
+    }
+
     /// What the owner can do.
     pub(crate) fn help(&self) -> String {
         match self {
@@ -303,10 +316,13 @@ fn reachable(listener: SocketAddr, port: u16) -> bool {
     listener.port() == port && !listener.ip().is_loopback()
 }
 
+/// How a process ended that was killed for its memory.
+const OUT_OF_MEMORY: &str = "killed, because it needed more memory than its limit";
+
 /// How a process ended, for people.
 pub(crate) fn describe(exit: Exit) -> String {
     if exit.oom_killed {
-        return "killed, because it needed more memory than its limit".to_owned();
+        return OUT_OF_MEMORY.to_owned();
     }
     match (exit.code, exit.signal) {
         (Some(code), _) => format!("exit code {code}"),

@@ -14,6 +14,7 @@ mod clock;
 mod construction;
 mod databases;
 mod deploy;
+mod diagnosis;
 mod doctor;
 mod documents;
 mod error;

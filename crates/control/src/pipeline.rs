@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::{Request, cancelled};
+use crate::diagnosis::Failed;
 use crate::error::{Result, app_not_found, from_store, internal, revision_not_found};
 use crate::instance::{Instance, StartFailure, describe};
 use crate::machine::{Place, UNKNOWN_NEED};
@@ -38,7 +39,7 @@ pub(crate) async fn run(
     request: Request,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<()> {
+) -> std::result::Result<(), Failed> {
     let work = async {
         let (id, now) = (entry.id, clock::now());
         control.write(move |tx| tx.start_deployment(id, number, now)).await?;
@@ -51,7 +52,7 @@ pub(crate) async fn run(
             release(control, entry, &candidate.live, args, progress, cancel).await?;
         }
         let first = start(control, entry, &candidate.live, progress, cancel).await?;
-        switch(control, entry, number, candidate.live, first, progress).await
+        Ok(switch(control, entry, number, candidate.live, first, progress).await?)
     };
     work.await
 }
@@ -64,7 +65,7 @@ async fn candidate(
     request: Request,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Candidate> {
+) -> std::result::Result<Candidate, Failed> {
     let (id, name) = (entry.id, entry.name.clone());
     let (app, live) = control
         .read(move |tx| {
@@ -83,7 +84,7 @@ async fn candidate(
         Request::Source { upload, commit } => {
             let began = Instant::now();
             let built = construction::build(control, entry, number, &app.settings, &upload, commit, progress, cancel).await;
-            control.inner.builds.ended(began.elapsed(), built.as_ref().err());
+            control.inner.builds.ended(began.elapsed(), built.as_ref().err().map(|failed| &failed.error));
             let built = built?;
             _pin = Some(built.1);
             built.0
@@ -138,7 +139,7 @@ async fn release(
     args: Vec<String>,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<()> {
+) -> std::result::Result<(), Failed> {
     progress.start(Step::Release).await.map_err(from_store)?;
     let engine = &control.inner.engine;
     let mut spec = entry.specs.release(live.number, &live.spec, args);
@@ -166,19 +167,22 @@ async fn release(
         let _late = tokio::time::timeout(std::time::Duration::from_secs(2), pumps).await;
     }
     match exit {
-        None => Err(cancelled()),
-        Some(Exit { code: Some(0), .. }) => progress.end(StepState::Done).await.map_err(from_store),
+        None => Err(cancelled().into()),
+        Some(Exit { code: Some(0), .. }) => Ok(progress.end(StepState::Done).await.map_err(from_store)?),
         Some(exit) => Err(release_failed(exit, &tail.lines())),
     }
 }
 
-fn release_failed(exit: Exit, lines: &[String]) -> ErrorBody {
+fn release_failed(exit: Exit, lines: &[String]) -> Failed {
     let message = format!("the release command failed: {}", describe(exit));
-    match explain::start_failure(&lines.join("\n"), &[], 0) {
-        Some(found) => ErrorBody::new(ErrorCode::ReleaseFailed, format!("{message}. {}", found.title)).help(found.fix),
-        None => ErrorBody::new(ErrorCode::ReleaseFailed, message)
-            .help("its output is in the deployment's log; what was served before is served on"),
+    let log = lines.join("\n");
+    if let Some(found) = explain::start_failure(&log, &[], 0) {
+        let error = ErrorBody::new(ErrorCode::ReleaseFailed, format!("{message}. {}", found.title)).help(found.fix.clone());
+        return Failed::recognised(error, &found);
     }
+    let error = ErrorBody::new(ErrorCode::ReleaseFailed, message)
+        .help("its output is in the deployment's log; what was served before is served on");
+    Failed::recognised(error, &explain::release_failure(&describe(exit), &log))
 }
 
 async fn relay(progress: &Progress, tail: &Tail, stream: api::Stream, mut from: impl tokio::io::AsyncRead + Unpin) {
@@ -204,7 +208,7 @@ async fn start(
     live: &Live,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Vec<Instance>> {
+) -> std::result::Result<Vec<Instance>, Failed> {
     progress.start(Step::Start).await.map_err(from_store)?;
     let first = prove(control, entry, live, cancel).await;
     let first = first.map_err(|(failure, lines)| start_failed(&failure, &lines, port_of(&live.spec), progress))?;
@@ -286,22 +290,25 @@ async fn companions(control: &Control, entry: &Entry, live: &Live, cancel: &Canc
 }
 
 /// The failure of a start: the app's last lines go into the deployment's log, and what they say into the advice.
-fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &Progress) -> ErrorBody {
+fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &Progress) -> Failed {
     for line in lines {
         progress.line(api::Stream::Stderr, line.clone());
     }
     if matches!(failure, StartFailure::Cancelled) {
-        return cancelled();
+        return cancelled().into();
     }
     let elsewhere = match failure {
         StartFailure::Elsewhere { elsewhere, .. } => elsewhere.as_slice(),
         _ => &[],
     };
     let error = ErrorBody::new(ErrorCode::StartFailed, failure.to_string());
-    match explain::start_failure(&lines.join("\n"), elsewhere, port) {
+    let log = lines.join("\n");
+    let found = explain::start_failure(&log, elsewhere, port);
+    let by_its_end = || failure.end().map(|end| explain::by_end(&end, &log, port));
+    let error = match &found {
         Some(found) if elsewhere.is_empty() => {
             let cause = found.cause.trim_end_matches('.');
-            let help = if cause.is_empty() { found.fix } else { format!("{cause}. {}", found.fix) };
+            let help = if cause.is_empty() { found.fix.clone() } else { format!("{cause}. {}", found.fix) };
             ErrorBody { message: format!("{failure}. {}", found.title), ..error }.help(help)
         }
         None if matches!(failure, StartFailure::Exited { .. }) && lines.iter().any(|line| !line.trim().is_empty()) => {
@@ -309,6 +316,10 @@ fn start_failed(failure: &StartFailure, lines: &[String], port: u16, progress: &
             error.help(format!("its last line in the log: {}", last.chars().take(240).collect::<String>()))
         }
         _ => error.help(failure.help()),
+    };
+    match found.or_else(by_its_end) {
+        Some(found) => Failed::recognised(error, &found),
+        None => error.into(),
     }
 }
 
@@ -331,7 +342,7 @@ async fn switch(
         return Err(from_store(error));
     }
     let (id, revision, now) = (entry.id, live.number, clock::now());
-    let end = DeploymentEnd { state: DeploymentState::Live, code: None, error: None, help: None };
+    let end = DeploymentEnd { state: DeploymentState::Live, code: None, error: None, help: None, diagnosis: None };
     let written = control
         .write(move |tx| {
             tx.set_live(id, revision)?;

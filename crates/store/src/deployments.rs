@@ -55,6 +55,8 @@ pub struct DeploymentEnd {
     pub error: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// What the failure was recognised as: control's document.
+    pub diagnosis: Option<String>,
 }
 
 /// A step as it was recorded.
@@ -89,6 +91,8 @@ pub struct Deployment {
     pub error: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// What the failure was recognised as: control's document.
+    pub diagnosis: Option<String>,
     /// When it was asked for.
     pub created_at: i64,
     /// When it began.
@@ -100,7 +104,7 @@ pub struct Deployment {
 }
 
 const COLUMNS: &str =
-    "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at";
+    "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at, diagnosis";
 
 fn place(app: AppId, number: u32) -> String {
     format!("deployment.request:{}:{number}", app.0)
@@ -159,8 +163,8 @@ impl Tx<'_> {
     pub fn end_deployment(&self, app: AppId, number: DeploymentNumber, end: &DeploymentEnd, now: i64) -> Result<(), StoreError> {
         self.transition(app, number, end.state)?;
         self.db.execute(
-            "update deployment set ended_at = ?, error_code = ?, error = ?, help = ? where app = ? and number = ?",
-            params![now, end.code, end.error, end.help, app.0, number.0],
+            "update deployment set ended_at = ?, error_code = ?, error = ?, help = ?, diagnosis = ? where app = ? and number = ?",
+            params![now, end.code, end.error, end.help, end.diagnosis, app.0, number.0],
         )?;
         self.db.execute(
             "update step set state = ?, seconds = (? - started_at) / 1000.0 where app = ? and deployment = ? and state = 'running'",
@@ -266,6 +270,7 @@ impl Tx<'_> {
             error_code: raw.error_code,
             error: raw.error,
             help: raw.help,
+            diagnosis: raw.diagnosis,
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -287,6 +292,7 @@ struct Raw {
     created_at: i64,
     started_at: Option<i64>,
     ended_at: Option<i64>,
+    diagnosis: Option<String>,
 }
 
 impl Raw {
@@ -304,6 +310,7 @@ impl Raw {
             created_at: row.get(9)?,
             started_at: row.get(10)?,
             ended_at: row.get(11)?,
+            diagnosis: row.get(12)?,
         })
     }
 }

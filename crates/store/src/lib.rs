@@ -8,6 +8,7 @@ mod audit;
 mod backups;
 mod databases;
 mod deployments;
+mod drafts;
 mod links;
 mod revisions;
 pub mod seal;
@@ -28,6 +29,7 @@ pub use audit::{AuditRow, NewAudit};
 pub use backups::BackupRow;
 pub use databases::{DatabaseRow, DatabaseState};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
+pub use drafts::{DraftFacts, DraftRow};
 pub use links::{Invite, LinkFor, NewInvite};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
@@ -43,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_database.sql"),
     include_str!("../migrations/0004_backup.sql"),
     include_str!("../migrations/0005_identity.sql"),
+    include_str!("../migrations/0007_draft.sql"),
 ];
 
 /// Why the store could not do what was asked.

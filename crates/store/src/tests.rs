@@ -95,7 +95,13 @@ fn a_deployment_ends_once() {
             tx.start_step(app.id, number, Step::Source, 11)?;
             tx.end_step(app.id, number, Step::Source, StepState::Done, 0.5)?;
             tx.start_step(app.id, number, Step::Plan, 1000)?;
-            let failed = DeploymentEnd { state: DeploymentState::Failed, code: None, error: Some("no".to_owned()), help: None };
+            let failed = DeploymentEnd {
+                state: DeploymentState::Failed,
+                code: None,
+                error: Some("no".to_owned()),
+                help: None,
+                diagnosis: None,
+            };
             tx.end_deployment(app.id, number, &failed, 3000)?;
             let again = tx.end_deployment(app.id, number, &failed, 3000);
             assert!(matches!(again, Err(StoreError::Transition { .. })));
@@ -193,4 +199,47 @@ fn a_database_is_recorded_sealed_and_goes_with_its_app() {
     assert!(!raw.windows(7).any(|window| window == b"another"), "it lies in the clear");
     store.write_now(|tx| tx.delete_app(app.id)).expect("deleted");
     assert!(read(&store).is_none());
+}
+
+#[test]
+fn a_draft_is_its_owners_alone_is_sealed_and_does_not_stay_forever() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let text = |text: &str| text.to_owned();
+    let id = store
+        .write_now(|tx| tx.create_draft(1, &text("hunter2-secret"), DraftFacts { upload: Some("aa"), ended: false }, 20, 10))
+        .expect("written");
+    assert_eq!(id.len(), 32);
+    let read = |owner, id: &str| store.read_now(|tx| tx.draft::<String>(owner, id)).expect("read");
+    assert_eq!(read(1, &id).map(|row| (row.document, row.ended)), Some((text("hunter2-secret"), false)));
+    assert_eq!(read(2, &id), None, "a stranger's");
+    let change = |owner, ended| {
+        store
+            .write_now(|tx| tx.set_draft(owner, &id, &text("other"), DraftFacts { upload: Some("bb"), ended }, 20))
+            .expect("written")
+    };
+    assert!(!change(2, false) && change(1, false));
+    assert_eq!(read(1, &id).map(|row| (row.document, row.updated_at)), Some((text("other"), 20)));
+    assert_eq!(store.read_now(|tx| tx.draft_uploads(0)).expect("read"), ["bb"]);
+    assert!(store.read_now(|tx| tx.draft_uploads(21)).expect("read").is_empty(), "nobody has touched it for long");
+    assert!(change(1, true));
+    assert!(store.read_now(|tx| tx.draft_uploads(0)).expect("read").is_empty(), "a deployed one needs its upload no more");
+    // Ended ones go earlier, and what is deleted is gone.
+    assert_eq!(store.write_now(|tx| tx.sweep_drafts(0, 20)).expect("swept"), 0);
+    assert_eq!(store.write_now(|tx| tx.sweep_drafts(0, 21)).expect("swept"), 1);
+    assert_eq!(read(1, &id), None);
+    // Of one owner the newest stay; others' stay, too.
+    let facts = DraftFacts::default();
+    let others = store.write_now(|tx| tx.create_draft(2, &text("other's"), facts, 3, 1)).expect("written");
+    let ids: Vec<String> =
+        (0..5).map(|at| store.write_now(|tx| tx.create_draft(1, &format!("{at}"), facts, 3, at)).expect("written")).collect();
+    let rows = store.read_now(|tx| tx.drafts::<String>(1)).expect("read");
+    assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [&ids[4], &ids[3], &ids[2]]);
+    assert!(read(2, &others).is_some());
+    assert!(store.write_now(|tx| tx.delete_draft(2, &ids[4])).is_ok_and(|gone| !gone), "nobody deletes another's");
+    drop(store);
+    for entry in std::fs::read_dir(directory.path()).expect("listing") {
+        let bytes = std::fs::read(entry.expect("entry").path()).expect("bytes");
+        assert!(!bytes.windows(14).any(|window| window == b"hunter2-secret"), "a secret lies in the clear");
+    }
 }

@@ -71,6 +71,7 @@ fn missing_header(log: &str) -> Option<Explanation> {
     let package = HEADERS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, package)| *package);
     let what = line.split("fatal error:").nth(1).unwrap_or(line).split(": No such file").next().unwrap_or(line).trim();
     Some(Explanation::new(
+        "system-library",
         "A package could not be compiled: a system library is missing",
         format!("The compiler says: {what}."),
         match package {
@@ -87,6 +88,7 @@ fn hashes(lower: &str) -> Option<Explanation> {
     (lower.contains("hash mismatch") || lower.contains("do not match the hashes") || lower.contains("hashes are required")).then(
         || {
             Explanation::new(
+                "dependency-hash",
                 "A downloaded package is not the one that was pinned",
                 "Its hash differs from the one in the lock or requirements file.",
                 "Make the lock or requirements file again, and check that it comes from the same package index.",
@@ -98,6 +100,7 @@ fn hashes(lower: &str) -> Option<Explanation> {
 fn memory_or_disk(lower: &str) -> Option<Explanation> {
     if lower.contains("no space left on device") {
         return Some(Explanation::new(
+            "disk-full",
             "The disk is full",
             "The machine that builds has no space left.",
             "Free some space on it, for instance by deleting apps that are no longer needed.",
@@ -110,6 +113,7 @@ fn memory_or_disk(lower: &str) -> Option<Explanation> {
         || lower.contains("cannot allocate memory");
     killed.then(|| {
         Explanation::new(
+            "build-memory",
             "The build ran out of memory",
             "A program of the build was ended because it used more memory than a build may use.",
             "Use releases of large packages that come as wheels, or leave out those the app does not need.",
@@ -127,6 +131,7 @@ fn python_2(log: &str) -> Option<Explanation> {
     print.then(|| {
         let package = failed_package(log).map_or_else(|| "A package".to_owned(), |name| format!("`{name}`"));
         Explanation::new(
+            "package-build",
             format!("{package} was made for Python 2"),
             "Its setup script does not run on Python 3.",
             "Replace it by a newer release or a successor; many have one under a similar name.",
@@ -150,6 +155,7 @@ fn not_built(log: &str) -> Option<Explanation> {
             .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'))
     });
     Some(Explanation::new(
+        "package-build",
         format!("`{package}` could not be built"),
         raised.map_or_else(
             || "There is no wheel of it for this Python, and its setup script fails.".to_owned(),
@@ -171,6 +177,7 @@ fn build_module(log: &str) -> Option<Explanation> {
         _ => format!("Use a newer release of it; older setup scripts expect `{module}` to be installed already."),
     };
     Some(Explanation::new(
+        "package-build",
         format!("`{package}` could not be built"),
         format!("Its setup script needs the module `{module}`."),
         fix,
@@ -191,6 +198,7 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
         let line = line_with(log, "was not found in the package").unwrap_or_default();
         let name = line.split("Because ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("a package");
         return Some(Explanation::new(
+            "package-not-found",
             format!("There is no package `{name}`"),
             "The package index does not know this name.",
             "Check its spelling: the name to install often differs from the name to import (`cv2` is `opencv-python`, `PIL` is `pillow`).",
@@ -201,6 +209,7 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
         let cause = because();
         if lower.contains("requires-python") || lower.contains("depends on python") || lower.contains("current python version") {
             return Some(Explanation::new(
+                "python-version",
                 "A package needs another Python version",
                 cause,
                 "Ask for a Python that suits (a file .python-version with, for instance, 3.13), or for another release of the package.",
@@ -211,6 +220,7 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
             || lower.contains("only the following versions")
         {
             return Some(Explanation::new(
+                "release-not-found",
                 "A release that is asked for does not exist",
                 cause,
                 "Ask for a release that exists, or for a range of them.",
@@ -218,12 +228,14 @@ fn resolution(log: &str, lower: &str) -> Option<Explanation> {
         }
         if lower.contains("wheel") && lower.contains("no matching") || lower.contains("has no wheels") {
             return Some(Explanation::new(
+                "release-not-found",
                 "A package has nothing to install for this system",
                 cause,
                 "Use a release with wheels for Linux and this Python version, or another Python version.",
             ));
         }
         return Some(Explanation::new(
+            "dependency-conflict",
             "The dependencies contradict each other",
             cause,
             "Loosen one of the versions named, so that one release of each package suits all.",
@@ -239,6 +251,7 @@ fn network(log: &str, lower: &str) -> Option<Explanation> {
         || lower.contains("repository not found")
     {
         return Some(Explanation::new(
+            "git-dependency",
             "A git repository among the dependencies can't be read",
             line_with(log, "fatal:").unwrap_or("It is private, or gone.").to_owned(),
             "Builds hold no keys: use a public repository, or a URL with a token from a build variable.",
@@ -259,6 +272,7 @@ fn network(log: &str, lower: &str) -> Option<Explanation> {
         let line =
             signs.iter().find_map(|sign| log.lines().rev().find(|line| line.to_lowercase().contains(sign))).unwrap_or_default();
         Explanation::new(
+            "download",
             "A download failed",
             line.trim().to_owned(),
             "Deploy again. If it happens every time, what is downloaded is not reachable from this machine.",
@@ -279,6 +293,7 @@ fn compiler(lower: &str) -> Option<Explanation> {
     let sign = signs.iter().find(|sign| lower.contains(**sign))?;
     let rust = sign.contains("rust");
     Some(Explanation::new(
+        "package-build",
         "A package could not be compiled",
         if rust {
             "It is written in Rust, and builds have no Rust compiler."

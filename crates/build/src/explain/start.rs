@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Explanation, trace};
+use super::{Explanation, databases, server, trace};
 
 /// Imports whose distribution has another name.
 const DISTRIBUTIONS: [(&str, &str); 20] = [
@@ -30,16 +30,22 @@ const DISTRIBUTIONS: [(&str, &str); 20] = [
 
 /// Explains why an app did not come up: `listeners` are the addresses it accepts connections on, `port` is what `$PORT` says.
 pub fn start_failure(log_tail: &str, listeners: &[SocketAddr], port: u16) -> Option<Explanation> {
-    missing_module(log_tail)
+    databases::driver(log_tail)
+        .or_else(|| server::target(log_tail))
+        .or_else(|| circular(log_tail))
+        .or_else(|| missing_module(log_tail))
         .or_else(|| syntax(log_tail))
-        .or_else(|| attribute(log_tail))
+        .or_else(|| databases::address(log_tail))
         .or_else(|| trace::missing_settings(log_tail))
         .or_else(|| variable(log_tail))
         .or_else(|| library(log_tail))
         .or_else(|| program(log_tail))
+        .or_else(|| server::usage(log_tail))
         .or_else(|| in_use(log_tail))
         .or_else(|| memory(log_tail))
-        .or_else(|| database(log_tail))
+        .or_else(|| databases::tables(log_tail))
+        .or_else(|| databases::unreachable(log_tail))
+        .or_else(|| server::time_out(log_tail))
         .or_else(|| import_name(log_tail))
         .or_else(|| crash_loop(log_tail))
         .or_else(|| elsewhere(listeners, port))
@@ -54,11 +60,11 @@ pub fn is_crash_loop(log_tail: &str) -> bool {
 }
 
 /// The last line with a sign: in a traceback, the cause.
-fn last<'a>(log: &'a str, sign: &str) -> Option<&'a str> {
+pub(super) fn last<'a>(log: &'a str, sign: &str) -> Option<&'a str> {
     log.lines().rev().find(|line| line.contains(sign)).map(str::trim)
 }
 
-fn quoted(line: &str) -> Option<&str> {
+pub(super) fn quoted(line: &str) -> Option<&str> {
     line.split(['\'', '"', '`']).nth(1)
 }
 
@@ -71,6 +77,7 @@ fn missing_module(log: &str) -> Option<Explanation> {
         .find(|(import, _)| *import == first)
         .map_or_else(|| first.replace('_', "-"), |(_, name)| (*name).to_owned());
     Some(Explanation::new(
+        "missing-package",
         format!("The module `{module}` is not installed"),
         "The app imports it, but no dependency brings it.".to_owned(),
         format!(
@@ -94,27 +101,17 @@ fn syntax(log: &str) -> Option<Explanation> {
     });
     let old = lines[at].contains("Missing parentheses in call to 'print'");
     Some(Explanation::new(
+        "syntax-error",
         format!("There is a syntax error{}", place.map(|place| format!(" in {place}")).unwrap_or_default()),
         lines[at].to_owned(),
         if old { "This is Python 2: convert the file to Python 3." } else { "Correct the line and deploy again." },
     ))
 }
 
-fn attribute(log: &str) -> Option<Explanation> {
-    let line = last(log, "Failed to find attribute").or_else(|| last(log, "Error loading ASGI app. Attribute"))?;
-    let mut parts = line.split(['\'', '"']);
-    let attribute = parts.nth(1)?;
-    let module = parts.nth(1)?;
-    Some(Explanation::new(
-        format!("There is no `{attribute}` in `{module}`"),
-        format!("The start command names `{module}:{attribute}`, but the module has no such name."),
-        "Name the application object of that module after the colon, or the function that makes it: `module:create_app()`.",
-    ))
-}
-
 fn variable(log: &str) -> Option<Explanation> {
     let missing = |name: &str| {
         Explanation::new(
+            "missing-variable",
             format!("The variable {name} is not set"),
             "The app reads it from its environment when it starts.",
             format!("Set it: `adaptable env APP set {name}=…`"),
@@ -157,6 +154,7 @@ fn library(log: &str) -> Option<Explanation> {
     let line = last(log, "cannot open shared object file")?;
     let file = line.split(':').map(str::trim).find(|part| part.contains(".so"))?.rsplit(' ').next()?;
     Some(Explanation::new(
+        "system-library",
         format!("The system library {file} is missing"),
         line.to_owned(),
         "Add the Debian package that has it to a file named Aptfile in the root of the source (one name a line).",
@@ -168,20 +166,33 @@ fn program(log: &str) -> Option<Explanation> {
         (line.ends_with("not found") || line.ends_with("No such file or directory"))
             && (line.contains("sh: ") || line.contains("exec"))
             && !line.contains("Error")
+            || line.ends_with("Permission denied") && line.contains("sh: ")
     })?;
+    let denied = line.ends_with("Permission denied");
     let name = line
         .trim_end_matches(": not found")
         .trim_end_matches(": No such file or directory")
-        .trim_end_matches(": command not found");
+        .trim_end_matches(": command not found")
+        .trim_end_matches(": Permission denied");
     let name = name.rsplit(": ").next().unwrap_or(name);
+    if denied {
+        return Some(Explanation::new(
+            "missing-program",
+            format!("The program `{name}` may not be run"),
+            "The start command runs this file, which is not marked as a program.",
+            format!("Mark it and push: `chmod +x {name}`, `git update-index --chmod=+x {name}`; or start it as `sh {name}`."),
+        ));
+    }
     if name.contains('/') {
         return Some(Explanation::new(
+            "missing-program",
             format!("The program `{name}` was not found"),
             "The start command names this file, but the source that was deployed has no such file.",
             "Dependencies lie in an environment of their own, which is on the PATH: name programs such as `python` and `gunicorn` without a directory.",
         ));
     }
     Some(Explanation::new(
+        "missing-program",
         format!("The program `{name}` was not found"),
         "The start command names it, but nothing installed it.",
         format!("Add `{name}` to the dependencies, or correct the start command."),
@@ -191,6 +202,7 @@ fn program(log: &str) -> Option<Explanation> {
 fn in_use(log: &str) -> Option<Explanation> {
     let line = last(log, "Address already in use").or_else(|| last(log, "Connection in use"))?;
     Some(Explanation::new(
+        "listens-twice",
         "The app listens twice on the same port",
         line.to_owned(),
         "Start one server only: remove `app.run(…)` from the module, or put it below `if __name__ == \"__main__\":`.",
@@ -199,19 +211,26 @@ fn in_use(log: &str) -> Option<Explanation> {
 
 fn memory(log: &str) -> Option<Explanation> {
     let line = last(log, "MemoryError").or_else(|| last(log, "was sent SIGKILL! Perhaps out of memory?"))?;
-    Some(Explanation::new("The app ran out of memory", line.to_owned(), "Give it more memory, or start fewer workers."))
+    Some(Explanation::new(
+        "out-of-memory",
+        "The app ran out of memory",
+        line.to_owned(),
+        "Give it more memory, or start fewer workers.",
+    ))
 }
 
-fn database(log: &str) -> Option<Explanation> {
-    let refused = last(log, "OperationalError").filter(|line| line.contains("connection") || line.contains("connect"));
-    let line = refused
-        .or_else(|| last(log, "ServerSelectionTimeoutError"))
-        .or_else(|| last(log, "Can't connect to MySQL server"))
-        .or_else(|| last(log, "redis.exceptions.ConnectionError"))?;
+/// Two modules of the app's own that import each other.
+fn circular(log: &str) -> Option<Explanation> {
+    let line = last(log, "(most likely due to a circular import)")?;
+    let name = quoted(line)?;
+    let module = line.split("module ").nth(1).and_then(quoted).unwrap_or("a module");
     Some(Explanation::new(
-        "The app could not reach its database",
-        line.to_owned(),
-        "Set the database's address in the variable the app reads (often DATABASE_URL): `adaptable env APP set DATABASE_URL=…`",
+        "circular-import",
+        format!("Modules import each other: `{name}` is not in `{module}` yet"),
+        format!("While `{module}` is being imported, it imports a module that needs `{name}` from it."),
+        format!(
+            "Move the import below the line that makes `{name}`, or make `{name}` in a module of its own that imports none of yours."
+        ),
     ))
 }
 
@@ -222,12 +241,14 @@ fn import_name(log: &str) -> Option<Explanation> {
     let pythons_own = line.contains("/usr/lib/python3");
     if pythons_own {
         return Some(Explanation::new(
+            "incompatible-releases",
             format!("`{name}` is no longer in Python's own module `{from}`"),
             "The package that imports it was made for an older Python.",
             "Use a newer release of that package (the traceback in the log names its file), or ask for an older Python in a file .python-version.",
         ));
     }
     Some(Explanation::new(
+        "incompatible-releases",
         format!("`{name}` is not in `{from}`"),
         line.to_owned(),
         "Most often the installed release is newer than the one the app was written for: pin the version that worked in requirements.txt.",
@@ -237,6 +258,7 @@ fn import_name(log: &str) -> Option<Explanation> {
 fn crash_loop(log: &str) -> Option<Explanation> {
     is_crash_loop(log).then(|| {
         Explanation::new(
+            "exits-at-once",
             "The app ends as soon as it is started",
             "The server's workers import it, and it exits at once; they are started again and again.",
             "Remove what ends it (`sys.exit`, `exit`), or see the lines before each \"Worker exiting\" in its log.",
@@ -249,6 +271,7 @@ fn elsewhere(listeners: &[SocketAddr], port: u16) -> Option<Explanation> {
         format!("Listen on 0.0.0.0 and the port in $PORT (here {port}), for instance `gunicorn --bind=0.0.0.0:$PORT app:app`.");
     if let Some(loopback) = listeners.iter().find(|listener| listener.port() == port && listener.ip().is_loopback()) {
         return Some(Explanation::new(
+            "wrong-port",
             format!("The app listens on {loopback} only"),
             "That address is reached from inside its own container, and from nowhere else.",
             fix,
@@ -259,6 +282,7 @@ fn elsewhere(listeners: &[SocketAddr], port: u16) -> Option<Explanation> {
         [] => None,
         _ if listeners.iter().any(|listener| listener.port() == port) => None,
         all => Some(Explanation::new(
+            "wrong-port",
             format!("The app listens on {} instead of port {port}", all.join(", ")),
             "It has to listen on the port that the variable PORT holds.",
             fix,

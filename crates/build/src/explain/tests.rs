@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod real;
+
 #[test]
 fn installations_that_fail() {
     for (log, title) in [

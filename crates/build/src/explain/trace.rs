@@ -19,6 +19,7 @@ pub(super) fn missing_settings(log: &str) -> Option<Explanation> {
     let what = if names.len() == 1 { "variable" } else { "variables" };
     (!names.is_empty()).then(|| {
         Explanation::new(
+            "missing-variable",
             format!("The {what} {} {verb} not set", names.join(", ")),
             "The app's settings class reads it from the environment when it starts."
                 .replace("it", if names.len() == 1 { "it" } else { "them" }),
@@ -39,6 +40,7 @@ pub(super) fn exception(log: &str) -> Option<Explanation> {
     });
     let said: String = raised.chars().take(240).collect();
     Some(Explanation::new(
+        "exception",
         format!("{}{said}", place.map(|place| format!("{place}: ")).unwrap_or_default()),
         String::new(),
         "The log has the whole traceback.",
