@@ -127,7 +127,7 @@ impl Default for Request {
 }
 
 /// Ids and titles, in the order of a report.
-const ALL: [(&str, &str); 13] = [
+pub const ALL: [(&str, &str); 13] = [
     ("repository", "Source within limits"),
     ("base-directory", "Base Directory"),
     ("template", "Template"),

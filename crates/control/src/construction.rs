@@ -19,13 +19,13 @@ use crate::progress::Progress;
 use crate::registry::Entry;
 
 /// A checked tree as planning sees it.
-struct Planned {
+pub(crate) struct Planned {
     tree: CheckedTree,
     entries: Vec<TreeEntry>,
 }
 
 impl Planned {
-    fn new(tree: CheckedTree) -> Self {
+    pub(crate) fn new(tree: CheckedTree) -> Self {
         let mut entries: Vec<TreeEntry> = tree
             .entries()
             .filter_map(|entry| {
@@ -118,33 +118,30 @@ pub(crate) async fn build(
 
 async fn source_tree(control: &Control, upload: &str, directory: Option<String>) -> Result<(CheckedTree, String)> {
     let (control, upload) = (control.clone(), upload.to_owned());
-    let work = move || {
-        let tree = control.inner.uploads.tree(&upload)?;
-        let Some(directory) = directory.filter(|directory| !matches!(directory.trim_end_matches('/'), "" | ".")) else {
-            return Ok((tree, upload));
-        };
-        let refused = |message: String| {
-            ErrorBody::new(ErrorCode::SourceRefused, message).help("set the Base Directory to a directory of the source")
-        };
-        let path = TreePath::parse(directory.trim_end_matches('/')).map_err(|error| refused(error.to_string()))?;
-        let scratch = control.inner.uploads.scratch(&format!("base-{}", control.inner.serial()));
-        let received = tree.subdirectory(&path, &scratch).map_err(|error| refused(error.to_string()))?;
-        // The file is open; its name is of no more use.
-        let _gone = std::fs::remove_file(&scratch);
-        let digest = received.digest_hex();
-        Ok((received.tree, digest))
-    };
+    let work = move || checked_tree(&control, &upload, directory.as_deref());
     tokio::task::spawn_blocking(work).await.map_err(|error| internal("read the source", &error))?
 }
 
-async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> std::result::Result<(Planned, Plan), Failed> {
-    let request = PlanRequest {
-        start_command: settings.start_command.clone(),
-        python_version: settings.python_version.clone(),
-        install_command: settings.install_command.clone(),
-        build_command: settings.build_command.clone(),
-        template: settings.template.as_deref().and_then(template),
+/// The tree of an upload, or its Base Directory as a tree of its own, with its digest. Blocks.
+pub(crate) fn checked_tree(control: &Control, upload: &str, directory: Option<&str>) -> Result<(CheckedTree, String)> {
+    let tree = control.inner.uploads.tree(upload)?;
+    let Some(directory) = directory.filter(|directory| !matches!(directory.trim_end_matches('/'), "" | ".")) else {
+        return Ok((tree, upload.to_owned()));
     };
+    let refused = |message: String| {
+        ErrorBody::new(ErrorCode::SourceRefused, message).help("set the Base Directory to a directory of the source")
+    };
+    let path = TreePath::parse(directory.trim_end_matches('/')).map_err(|error| refused(error.to_string()))?;
+    let scratch = control.inner.uploads.scratch(&format!("base-{}", control.inner.serial()));
+    let received = tree.subdirectory(&path, &scratch).map_err(|error| refused(error.to_string()))?;
+    // The file is open; its name is of no more use.
+    let _gone = std::fs::remove_file(&scratch);
+    let digest = received.digest_hex();
+    Ok((received.tree, digest))
+}
+
+async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> std::result::Result<(Planned, Plan), Failed> {
+    let request = plan_request(settings);
     let control = control.clone();
     let work = move || {
         let available =
@@ -162,8 +159,15 @@ async fn plan(control: &Control, tree: CheckedTree, settings: &Settings) -> std:
     tokio::task::spawn_blocking(work).await.map_err(|error| internal("plan the build", &error))?
 }
 
-fn template(name: &str) -> Option<Template> {
-    [Template::Flask, Template::FastApi, Template::Django, Template::Python].into_iter().find(|it| it.as_str() == name)
+/// The settings, as planning wants them.
+pub(crate) fn plan_request(settings: &Settings) -> PlanRequest {
+    PlanRequest {
+        start_command: settings.start_command.clone(),
+        python_version: settings.python_version.clone(),
+        install_command: settings.install_command.clone(),
+        build_command: settings.build_command.clone(),
+        template: settings.template.as_deref().and_then(Template::parse),
+    }
 }
 
 fn say_plan(plan: &Plan, progress: &Progress) {

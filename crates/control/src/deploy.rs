@@ -160,6 +160,18 @@ impl Control {
             drop(before);
             return Ok(entry);
         }
+        self.make(who, name, options).await
+    }
+
+    /// An app that is not there yet: one that is is nobody's to be taken.
+    pub(crate) async fn create(&self, who: &Who, name: &AppName, options: &DeployOptions) -> Result<Arc<Entry>> {
+        let _creation = self.inner.creation.lock().await;
+        self.name_is_free(who, name)?;
+        self.make(who, name, options).await
+    }
+
+    /// Makes an app; the creation's lock is held.
+    async fn make(&self, who: &Who, name: &AppName, options: &DeployOptions) -> Result<Arc<Entry>> {
         let new = apply(&Settings::default(), options);
         settings::check(&new)?;
         self.check_kind(None, &Settings::default(), &new).await?;

@@ -43,8 +43,12 @@ impl Control {
     }
 
     async fn collect(&self) -> crate::Result<()> {
-        let uploads = self.clone();
-        let _swept = tokio::task::spawn_blocking(move || uploads.inner.uploads.sweep()).await;
+        self.sweep_drafts().await;
+        // Where that is not known, none is swept.
+        if let Ok(needed) = self.uploads_of_drafts().await {
+            let uploads = self.clone();
+            let _swept = tokio::task::spawn_blocking(move || uploads.inner.uploads.sweep(&needed)).await;
+        }
         // Begun before the references are read: what builds hold from here on stays.
         let collection = self.inner.builder.collection();
         let revisions = self

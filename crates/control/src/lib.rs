@@ -17,6 +17,7 @@ mod deploy;
 mod diagnosis;
 mod doctor;
 mod documents;
+mod drafts;
 mod error;
 mod figures;
 mod garbage;
@@ -76,6 +77,7 @@ pub use access::{Access, Identity, Right, Who, may};
 pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use account::NewSecondFactor;
 pub use databases::DatabaseStream;
+pub use drafts::{CHECKS, Deployed, Draft, DraftSource, DraftView, Look, Recognised};
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use handover::{Change, InUse};
@@ -163,6 +165,7 @@ struct Inner {
     machine: Arc<Machine>,
     uploads: Uploads,
     passwords: passwords::Passwords,
+    drafts: drafts::Drafts,
     entrance: sign_in::Entrance,
     /// Held while an app is created.
     creation: Mutex<()>,
@@ -217,6 +220,7 @@ impl Control {
             machine,
             uploads,
             passwords: passwords::Passwords::default(),
+            drafts: drafts::Drafts::default(),
             entrance: sign_in::Entrance::default(),
             creation: Mutex::new(()),
             garbage: Notify::new(),

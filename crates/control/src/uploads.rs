@@ -69,12 +69,15 @@ impl Uploads {
         Ok(digest.to_owned())
     }
 
-    /// Removes what is older than an hour.
-    pub(crate) fn sweep(&self) {
+    /// Removes what is older than an hour, and not among those that are still `needed`.
+    pub(crate) fn sweep(&self, needed: &[String]) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten() {
             let old = entry.metadata().and_then(|it| it.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT));
-            if old {
+            let name = entry.file_name();
+            let kept =
+                name.to_str().and_then(|name| name.strip_suffix(".tar")).is_some_and(|it| needed.iter().any(|id| id == it));
+            if old && !kept {
                 let _gone = fs::remove_file(entry.path());
             }
         }

@@ -206,6 +206,11 @@ fn a_draft_is_its_owners_alone_is_sealed_and_does_not_stay_forever() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
     let text = |text: &str| text.to_owned();
+    for user in ["ada", "bob"] {
+        let name = model::UserName::parse(user).expect("a name");
+        let new = NewUser { name: &name, role: model::PlatformRole::Member, password: None, github: None };
+        store.write_now(|tx| tx.create_user(&new, 1)).expect("written");
+    }
     let id = store
         .write_now(|tx| tx.create_draft(1, &text("hunter2-secret"), DraftFacts { upload: Some("aa"), ended: false }, 20, 10))
         .expect("written");

@@ -130,6 +130,67 @@ function flash() {
   history.replaceState(history.state, "", url);
 }
 
+// Whether a name is free, while it is typed.
+function availability() {
+  for (const input of $$("input[data-availability]")) {
+    const state = document.getElementById("name-state");
+    let waiting, last = "";
+    const ask = async () => {
+      const name = input.value.trim();
+      if (name === last) return;
+      last = name;
+      if (!name) { state.textContent = ""; return; }
+      try {
+        const answer = await fetch(`${input.dataset.availability}?name=${encodeURIComponent(name)}`, { headers: { Accept: "application/json" } });
+        if (!answer.ok) return;
+        const { free, message } = await answer.json();
+        if (input.value.trim() !== name) return;
+        state.textContent = message;
+        state.className = `availability ${free ? "free" : "taken"}`;
+      } catch { /* the server checks again when the form is sent */ }
+    };
+    input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(ask, 250); });
+    ask();
+  }
+}
+
+// The tour: one part of the page after the other. Left and right go on, Escape ends it.
+function tour() {
+  const box = document.querySelector("[data-tour]");
+  if (!box) return;
+  const steps = $$(".tour-steps > li", box).filter((step) => document.querySelector(step.dataset.tourAt));
+  const [next, back, end, count] = ["next", "back", "end", "count"].map((name) => box.querySelector(`[data-tour-${name}]`));
+  if (!steps.length) return;
+  let at = 0, shown;
+  const show = (to) => {
+    at = Math.max(0, Math.min(steps.length - 1, to));
+    steps.forEach((step, index) => step.classList.toggle("now", index === at));
+    shown?.classList.remove("toured");
+    shown = document.querySelector(steps[at].dataset.tourAt);
+    shown.classList.add("toured");
+    shown.scrollIntoView({ block: "center", behavior: "smooth" });
+    count.textContent = `${at + 1} of ${steps.length}`;
+    back.disabled = at === 0;
+    next.textContent = at === steps.length - 1 ? "Done" : "Next";
+    say(steps[at].textContent.trim());
+  };
+  const leave = () => { shown?.classList.remove("toured"); location.assign(end.href); };
+  next.addEventListener("click", () => (at === steps.length - 1 ? leave() : show(at + 1)));
+  back.addEventListener("click", () => show(at - 1));
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea, select") || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "ArrowRight") show(at + 1);
+    else if (event.key === "ArrowLeft") show(at - 1);
+    else if (event.key === "Escape") leave();
+    else return;
+    event.preventDefault();
+  });
+  box.querySelector(".tour-actions").hidden = false;
+  box.classList.add("running");
+  show(0);
+  next.focus();
+}
+
 copying();
 confirming();
 sendingOnce();
@@ -137,3 +198,5 @@ menus();
 themes();
 times();
 flash();
+availability();
+tour();

@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -20,6 +21,8 @@ use crate::{BODY_MAX, pages};
 
 /// The header that scripts show the token in.
 const HEADER: &str = "x-csrf-token";
+/// How much of a form with files is read for its first field, in bytes.
+const FIRST_MAX: usize = 4096;
 /// The field that forms show it in.
 pub(crate) const FIELD: &str = "csrf";
 
@@ -93,6 +96,9 @@ async fn shown(parts: &Parts, body: Body) -> Answer<(Option<String>, Body)> {
     if let Some(shown) = parts.headers.get(HEADER) {
         return Ok((shown.to_str().ok().map(str::to_owned), body));
     }
+    if let Some(boundary) = boundary(parts) {
+        return first_field(&boundary, body).await;
+    }
     if !is_form(parts) {
         return Ok((None, body));
     }
@@ -101,6 +107,39 @@ async fn shown(parts: &Parts, body: Body) -> Answer<(Option<String>, Body)> {
         .ok()
         .and_then(|fields| fields.into_iter().find(|(key, _)| key == FIELD).map(|(_, value)| value));
     Ok((shown, Body::from(bytes)))
+}
+
+/// The boundary of a form that holds files (RFC 7578, 4.1).
+fn boundary(parts: &Parts) -> Option<String> {
+    let kind = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (kind, rest) = kind.split_once(';')?;
+    let value = rest.split(';').find_map(|pair| pair.trim().strip_prefix("boundary="))?.trim_matches('"');
+    let fits = (1..=70).contains(&value.len());
+    (kind.trim().eq_ignore_ascii_case("multipart/form-data") && fits).then(|| value.to_owned())
+}
+
+/// The token of a form that holds files, which may be long: it is the first field, and what was read for it stays in the body.
+async fn first_field(boundary: &str, body: Body) -> Answer<(Option<String>, Body)> {
+    let mut stream = body.into_data_stream();
+    let mut read = bytes::BytesMut::new();
+    let broken = |_| Problem::bad_request("the form broke off");
+    while read.len() < FIRST_MAX && first_value(boundary, &read).is_none() {
+        match stream.next().await {
+            Some(chunk) => read.extend_from_slice(&chunk.map_err(broken)?),
+            None => break,
+        }
+    }
+    let shown = first_value(boundary, &read);
+    let read = read.freeze();
+    Ok((shown, Body::from_stream(futures_util::stream::once(async move { Ok(read) }).chain(stream))))
+}
+
+/// The value of a form's first field, where that is the token's and has come as a whole.
+fn first_value(boundary: &str, read: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&read[..read.len().min(FIRST_MAX)]);
+    let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{FIELD}\"\r\n\r\n");
+    let (value, _) = text.strip_prefix(head.as_str())?.split_once("\r\n--")?;
+    Some(value.to_owned())
 }
 
 pub(crate) fn is_form(parts: &Parts) -> bool {
@@ -130,6 +169,26 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).expect("a request").into_parts().0
+    }
+
+    #[tokio::test]
+    async fn the_token_of_a_form_with_files_is_its_first_field_and_the_body_stays_whole() {
+        let text = "--xx\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\nabc\r\n--xx\r\nContent-Disposition: form-data; \
+                    name=\"archive\"; filename=\"a\"\r\n\r\nzzz\r\n--xx--\r\n";
+        for size in [1, 7, 4000] {
+            let chunks: Vec<_> =
+                text.as_bytes().chunks(size).map(|it| Ok::<_, std::io::Error>(Bytes::copy_from_slice(it))).collect();
+            let body = Body::from_stream(futures_util::stream::iter(chunks));
+            let (shown, body) = first_field("xx", body).await.expect("a form");
+            assert_eq!(shown.as_deref(), Some("abc"));
+            assert_eq!(body.collect().await.expect("whole").to_bytes(), text.as_bytes());
+        }
+        for other in
+            [text.replace("\"csrf\"", "\"other\""), text.replace("--xx\r\nC", "--yy\r\nC"), "--xx".to_owned(), String::new()]
+        {
+            let (shown, body) = first_field("xx", Body::from(other.clone())).await.expect("a form");
+            assert_eq!((shown, body.collect().await.expect("whole").to_bytes()), (None, Bytes::from(other)));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod entry;
 pub(crate) mod errors;
 pub(crate) mod flash;
 pub(crate) mod front;
+pub(crate) mod help;
 pub(crate) mod layout;
 pub(crate) mod local_path;
 #[cfg_attr(not(test), expect(dead_code, reason = "pages that use the rest of it are being built"))]
@@ -18,6 +19,7 @@ pub(crate) mod state;
 mod status;
 pub(crate) mod text;
 pub(crate) mod visitor;
+pub(crate) mod wizard;
 
 use api::ErrorCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -31,7 +33,7 @@ use local_path::LocalPath;
 /// Adds the pages by which people come in and go to the table.
 pub(crate) fn routes(table: Table) -> Table {
     use control::Right::{Change, Look};
-    table
+    help::routes(wizard::routes(table))
         .get("/apps", Needs::Hello, dashboard::dashboard)
         .get("/apps/{app}", Needs::App(Look), status::status)
         .post("/apps/{app}/pause", Needs::App(Change), "app.pause", status::pause)
