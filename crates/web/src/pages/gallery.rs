@@ -64,6 +64,7 @@ pub(crate) fn deployment(app: &str, number: u32, state: DeploymentState, subject
             .help("the Start Command names a module that is not in the source: correct it in Settings")
         }),
         commit: None,
+        diagnosis: None,
         created_at: ago(i64::from(100 - number.min(99)) * 7),
         ended_at: state.ended().then(|| ago(i64::from(100 - number.min(99)) * 7 - 1)),
     };

@@ -1,11 +1,12 @@
 //! Help pages: the documentation itself, compiled in, and the table of settings.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::LazyLock;
 
 use api::{ErrorBody, ErrorCode};
 use askama::Template;
+use askama::filters::HtmlSafe;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use model::settings::fields::{FIELDS, Field, Input, Section, find};
@@ -130,6 +131,18 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// HTML that was made here, of what is compiled in: nothing of it came from outside.
+#[derive(Debug)]
+struct Prose(String);
+
+impl fmt::Display for Prose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Prose {}
+
 #[derive(Debug, Template)]
 #[template(path = "help.html")]
 struct Help {
@@ -137,7 +150,7 @@ struct Help {
     crumbs: Vec<(String, String)>,
     heading: String,
     /// Made here, of what is compiled in.
-    body: String,
+    body: Prose,
     contents: Vec<(String, String, bool)>,
 }
 
@@ -157,7 +170,13 @@ async fn index(shell: Shell) -> Response {
         let _never = write!(body, "<li><a href=\"/help/{word}\">{}</a><br>{}</li>", escaped(title), escaped(about));
     }
     body.push_str("</ul>");
-    page(&Help { shell: shell.titled("Help"), crumbs: Vec::new(), heading: "Help".to_owned(), body, contents: Vec::new() })
+    page(&Help {
+        shell: shell.titled("Help"),
+        crumbs: Vec::new(),
+        heading: "Help".to_owned(),
+        body: Prose(body),
+        contents: Vec::new(),
+    })
 }
 
 async fn document(shell: Shell, Path(word): Path<String>) -> Answer<Response> {
@@ -168,7 +187,7 @@ async fn document(shell: Shell, Path(word): Path<String>) -> Answer<Response> {
         shell: shell.titled(document.title.clone()),
         crumbs: Vec::new(),
         heading: document.title.clone(),
-        body: document.whole.clone(),
+        body: Prose(document.whole.clone()),
         contents,
     }))
 }
@@ -187,7 +206,7 @@ async fn section(shell: Shell, Path((word, section)): Path<(String, String)>) ->
         shell: shell.titled(name.clone()),
         crumbs: vec![(format!("/help/{word}"), document.title.clone())],
         heading: name,
-        body: body.clone(),
+        body: Prose(body.clone()),
         contents,
     }))
 }
@@ -214,7 +233,13 @@ async fn settings(shell: Shell) -> Response {
             );
         }
     }
-    page(&Help { shell: shell.titled("Settings"), crumbs: Vec::new(), heading: "Settings".to_owned(), body, contents })
+    page(&Help {
+        shell: shell.titled("Settings"),
+        crumbs: Vec::new(),
+        heading: "Settings".to_owned(),
+        body: Prose(body),
+        contents,
+    })
 }
 
 async fn setting(shell: Shell, Path(key): Path<String>) -> Answer<Response> {
@@ -259,7 +284,7 @@ async fn setting(shell: Shell, Path(key): Path<String>) -> Answer<Response> {
         shell: shell.titled(field.label),
         crumbs: vec![("/help/settings".to_owned(), "Settings".to_owned())],
         heading: field.label.to_owned(),
-        body,
+        body: Prose(body),
         contents,
     }))
 }
