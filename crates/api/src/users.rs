@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use model::{AppName, AppRole, PlatformRole, UserName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One entry of `GET /users`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserDocument {
     /// The name.
     pub name: UserName,
@@ -28,7 +29,7 @@ pub struct UserDocument {
 }
 
 /// Body of `PATCH /users/{user}`: what is not named stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserPatch {
     /// Another role.
@@ -40,7 +41,7 @@ pub struct UserPatch {
 }
 
 /// Body of `POST /invites`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewInvite {
     /// What whoever takes it becomes.
@@ -62,7 +63,7 @@ fn member() -> PlatformRole {
 }
 
 /// One entry of `GET /invites`: never its link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InviteDocument {
     /// Its id, by which it is taken away.
     pub id: String,
@@ -83,7 +84,7 @@ pub struct InviteDocument {
 }
 
 /// Answer to `POST /invites`: the only time that the link is shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedInvite {
     /// What lists show of it.
     #[serde(flatten)]
@@ -99,7 +100,7 @@ impl std::fmt::Debug for CreatedInvite {
 }
 
 /// Body of `POST /sign-in-links`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSignInLink {
     /// Whom it signs in; an operator where nobody is named, or whoever is to be the first.
@@ -108,7 +109,7 @@ pub struct NewSignInLink {
 }
 
 /// Answer to `POST /sign-in-links`: a link that works once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignInLink {
     /// The link.
     pub url: String,
@@ -125,7 +126,7 @@ impl std::fmt::Debug for SignInLink {
 }
 
 /// One entry of `GET /sessions`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionDocument {
     /// Its id, by which it is ended.
     pub id: String,
@@ -144,7 +145,7 @@ pub struct SessionDocument {
 }
 
 /// One entry of `GET /apps/{app}/members`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberDocument {
     /// Who.
     pub user: UserName,
@@ -155,7 +156,7 @@ pub struct MemberDocument {
 }
 
 /// Body of `PUT /apps/{app}/members/{user}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberRole {
     /// As what.
@@ -163,7 +164,7 @@ pub struct MemberRole {
 }
 
 /// One entry of `GET /audit`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// Its number; later ones are higher.
     pub id: i64,

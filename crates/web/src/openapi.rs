@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-use crate::{apps, backups, databases, deployments, figures, platform};
+use crate::{apps, backups, databases, deployments, figures, platform, users};
 
 pub(crate) use document::document;
 pub(crate) use operation::{Operation, Tag};
@@ -69,6 +69,7 @@ pub(crate) fn operations() -> Vec<Described> {
     let api = figures::operations(api);
     let api = databases::operations(api);
     let api = backups::operations(api);
+    let api = users::operations(api);
     api.0
 }
 

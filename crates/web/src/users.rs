@@ -13,11 +13,157 @@ use axum::response::{IntoResponse, Response};
 use control::{Control, Identity};
 use http::{StatusCode, header};
 use model::{AppName, UserName};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::access::{Asker, ForAnyone, ForApp, ForPlatform, ToOwn};
 use crate::answer::{Answer, Parsed, Problem};
+use crate::openapi::{Api, Operation, Tag};
 use crate::routes::Detail;
+
+/// The operations of users, invitations, sessions, members and the audit log.
+pub(crate) fn operations(api: Api) -> Api {
+    log(members_of_apps(ways_in(users_of_all(api))))
+}
+
+fn users_of_all(api: Api) -> Api {
+    const WHOLE: &str = "For whom the whole platform is open to.";
+    api.get(
+        "/me",
+        Operation::new(Tag::Access, "getMe", "The user who asks")
+            .about("For users: whoever comes by a token or the platform's socket is none.")
+            .answers::<UserDocument>(StatusCode::OK, "The user.")
+            .fails(&[ErrorCode::UserNotFound]),
+    )
+    .get(
+        "/users",
+        Operation::new(Tag::Access, "listUsers", "The users")
+            .about("By name. For whom the whole platform is open to.")
+            .answers::<Vec<UserDocument>>(StatusCode::OK, "The users."),
+    )
+    .get(
+        "/users/{user}",
+        Operation::new(Tag::Access, "getUser", "One user")
+            .about(WHOLE)
+            .answers::<UserDocument>(StatusCode::OK, "The user.")
+            .fails(&[ErrorCode::UserNotFound]),
+    )
+    .patch(
+        "/users/{user}",
+        Operation::new(Tag::Access, "changeUser", "Change a user's role, lock them out or let them in")
+            .about("The last operator stays one. Whoever is locked out is signed out everywhere.")
+            .body::<UserPatch>(json!({ "role": "operator" }))
+            .answers::<UserDocument>(StatusCode::OK, "The user as they are now.")
+            .fails(&[ErrorCode::UserNotFound, ErrorCode::Conflict]),
+    )
+    .delete(
+        "/users/{user}",
+        Operation::new(Tag::Access, "deleteUser", "Delete a user")
+            .about("Their apps stay. The last operator can't be deleted.")
+            .nothing("The user is deleted.")
+            .fails(&[ErrorCode::UserNotFound, ErrorCode::Conflict]),
+    )
+    .delete(
+        "/users/{user}/sessions",
+        Operation::new(Tag::Access, "signOutUser", "Sign a user out everywhere")
+            .about(WHOLE)
+            .nothing("No session of theirs is left.")
+            .fails(&[ErrorCode::UserNotFound]),
+    )
+}
+
+fn ways_in(api: Api) -> Api {
+    api.get(
+        "/invites",
+        Operation::new(Tag::Access, "listInvites", "The invitations that can still be taken")
+            .about("The newest first, without their links. For whom the whole platform is open to.")
+            .answers::<Vec<InviteDocument>>(StatusCode::OK, "The invitations."),
+    )
+    .post(
+        "/invites",
+        Operation::new(Tag::Access, "createInvite", "Invite somebody")
+            .about("The link is in this answer and nowhere else. It is good for seven days, and once.")
+            .body::<NewInvite>(json!({ "note": "Ada", "app": "shop", "app_role": "viewer" }))
+            .answers::<CreatedInvite>(StatusCode::CREATED, "The invitation, with its link.")
+            .fails(&[ErrorCode::AppNotFound]),
+    )
+    .delete(
+        "/invites/{id}",
+        Operation::new(Tag::Access, "deleteInvite", "Take an invitation back")
+            .nothing("Its link does not work any more.")
+            .fails(&[ErrorCode::UserNotFound]),
+    )
+    .post(
+        "/sign-in-links",
+        Operation::new(Tag::Access, "createSignInLink", "Make a link that signs in once")
+            .about(
+                "It is good for an hour, and takes the place of the one before. Where nobody is named it signs an operator in, or makes \
+                 the first one.",
+            )
+            .body::<NewSignInLink>(json!({ "user": "ada" }))
+            .answers::<SignInLink>(StatusCode::CREATED, "The link.")
+            .fails(&[ErrorCode::UserNotFound, ErrorCode::NotFound, ErrorCode::Conflict]),
+    )
+    .get(
+        "/sessions",
+        Operation::new(Tag::Access, "listSessions", "The browsers that the user who asks is signed in with")
+            .answers::<Vec<SessionDocument>>(StatusCode::OK, "The sessions, the one last used first."),
+    )
+    .delete(
+        "/sessions",
+        Operation::new(Tag::Access, "endOtherSessions", "Sign the user who asks out everywhere else")
+            .nothing("The other sessions have ended."),
+    )
+    .delete(
+        "/sessions/{id}",
+        Operation::new(Tag::Access, "endSession", "End a session of the user who asks")
+            .nothing("The session has ended.")
+            .fails(&[ErrorCode::UserNotFound]),
+    )
+}
+
+fn members_of_apps(api: Api) -> Api {
+    api.get(
+        "/apps/{app}/members",
+        Operation::new(Tag::Access, "listMembers", "Who may do what with an app")
+            .answers::<Vec<MemberDocument>>(StatusCode::OK, "The members, by name.")
+            .fails(&[ErrorCode::AppNotFound]),
+    )
+    .put(
+        "/apps/{app}/members/{user}",
+        Operation::new(Tag::Access, "setMember", "Make a user a member of an app, or change what they are in it")
+            .about("For its owners. The last owner stays one.")
+            .body::<MemberRole>(json!({ "role": "developer" }))
+            .answers::<MemberDocument>(StatusCode::OK, "The member.")
+            .fails(&[ErrorCode::AppNotFound, ErrorCode::UserNotFound, ErrorCode::Conflict]),
+    )
+    .delete(
+        "/apps/{app}/members/{user}",
+        Operation::new(Tag::Access, "removeMember", "Take a user out of an app")
+            .about("For its owners. The last owner stays.")
+            .nothing("The user is no member any more.")
+            .fails(&[ErrorCode::AppNotFound, ErrorCode::UserNotFound, ErrorCode::Conflict]),
+    )
+}
+
+fn log(api: Api) -> Api {
+    api.get(
+        "/audit",
+        Operation::new(Tag::Access, "listAudit", "Who changed what")
+            .about("The newest first. For whom the whole platform is open to.")
+            .query::<AuditQuery>()
+            .answers::<Vec<AuditEntry>>(StatusCode::OK, "The changes."),
+    )
+    .get(
+        "/apps/{app}/audit",
+        Operation::new(Tag::Access, "listAppAudit", "Who changed what of an app")
+            .about("The newest first. For its owners.")
+            .query::<AppAuditQuery>()
+            .answers::<Vec<AuditEntry>>(StatusCode::OK, "The changes.")
+            .fails(&[ErrorCode::AppNotFound]),
+    )
+}
 
 /// An answer with more for the audit log.
 fn noted(detail: String, answer: impl IntoResponse) -> Response {
@@ -145,11 +291,24 @@ pub(crate) async fn remove_member(
 }
 
 /// Which part of the audit log.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct AuditQuery {
+    /// Only what was about this app.
     app: Option<AppName>,
+    /// Only what came before the entry of this number.
     before: Option<i64>,
+    /// Entries at most, 1 to 500.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
+}
+
+/// Which part of an app's audit log.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AppAuditQuery {
+    /// Only what came before the entry of this number.
+    before: Option<i64>,
+    /// Entries at most, 1 to 500.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
 }
 
@@ -168,7 +327,7 @@ pub(crate) async fn audit(
 pub(crate) async fn app_audit(
     ToOwn(app): ToOwn,
     State(control): State<Control>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
+    query: Result<Query<AppAuditQuery>, QueryRejection>,
 ) -> Answer<Json<Vec<AuditEntry>>> {
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     Ok(Json(control.app_audit(&app, query.before, query.limit.unwrap_or(ENTRIES)).await?))

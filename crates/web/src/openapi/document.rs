@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ErrorCode, ProblemDocument};
 use model::backup::BackupId;
-use model::{AppName, DeploymentNumber};
+use model::{AppName, DeploymentNumber, UserName};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -43,6 +43,7 @@ fn parameter(name: &str, schemas: &mut Schemas) -> Option<(Value, &'static str)>
         "app" => schemas.taken.subschema_for::<AppName>().to_value(),
         "number" => schemas.taken.subschema_for::<DeploymentNumber>().to_value(),
         "backup" => schemas.taken.subschema_for::<BackupId>().to_value(),
+        "user" => schemas.taken.subschema_for::<UserName>().to_value(),
         _ => json!({"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_.-]+$"}),
     };
     let about = match name {
@@ -50,6 +51,7 @@ fn parameter(name: &str, schemas: &mut Schemas) -> Option<(Value, &'static str)>
         "number" => "The deployment's number within its app.",
         "backup" => "The backup's id.",
         "id" => "Its id, as lists show it.",
+        "user" => "The user's name.",
         _ => return None,
     };
     Some((schema, about))

@@ -54,7 +54,7 @@ fn every_operation_is_described_whole() {
         assert!(!operation.answers.is_empty(), "{place}: say what it answers (answers, streams, gives, nothing)");
         for name in parameters(path) {
             assert!(
-                ["app", "number", "backup", "id"].contains(&name),
+                ["app", "number", "backup", "id", "user"].contains(&name),
                 "{place}: say in openapi/document.rs (parameter) what {{{name}}} is, and add it here"
             );
         }
