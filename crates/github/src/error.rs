@@ -24,7 +24,7 @@ pub enum Whose {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitHubError {
     /// The credentials are wrong, have expired, or were taken back (401).
-    #[error("GitHub takes no more the credentials that were to {doing}: {}", advice(*.whose))]
+    #[error("GitHub no longer accepts the credentials used to {doing}: {}", advice(*.whose))]
     Unauthorized {
         /// What was asked for.
         doing: String,
@@ -32,7 +32,7 @@ pub enum GitHubError {
         whose: Whose,
     },
     /// The credentials are good, and the right is missing (403).
-    #[error("GitHub does not allow to {doing}: {said}")]
+    #[error("GitHub does not let the platform {doing}: {said}")]
     Forbidden {
         /// What was asked for.
         doing: String,
@@ -41,20 +41,20 @@ pub enum GitHubError {
     },
     /// The installation was suspended by its owner or by GitHub.
     #[error(
-        "GitHub does not allow to {doing}: the installation of the App is suspended; unsuspend it on its settings page on GitHub"
+        "GitHub does not let the platform {doing}: the App's installation is suspended; unsuspend it on its settings page on GitHub"
     )]
     Suspended {
         /// What was asked for.
         doing: String,
     },
     /// It is not there, or nobody may know that it is (404, 410).
-    #[error("GitHub knows nothing of it: {doing} found nothing; it was deleted, or the App has no access to it any more")]
+    #[error("GitHub could not {doing}: it is not there any more, or the App has no access to it")]
     NotFound {
         /// What was asked for.
         doing: String,
     },
     /// There were too many requests (403 or 429 with the headers for it).
-    #[error("GitHub has had too many requests from here; {doing} is to be tried again at {until:.0}")]
+    #[error("GitHub limits how often it is asked, and could not {doing}: try again after {until:.0}")]
     RateLimited {
         /// What was asked for.
         doing: String,
@@ -70,7 +70,7 @@ pub enum GitHubError {
         said: String,
     },
     /// A code or a token of signing in is not taken: it was used, has expired, or is somebody else's.
-    #[error("GitHub does not let in: {said}; sign in with GitHub again")]
+    #[error("GitHub did not complete the sign-in: {said}; sign in with GitHub again")]
     Refused {
         /// GitHub's word for it: `bad_verification_code`, `bad_refresh_token` …
         code: String,
@@ -115,7 +115,7 @@ impl GitHubError {
 
 fn advice(whose: Whose) -> &'static str {
     match whose {
-        Whose::Nobody => "it wants some",
+        Whose::Nobody => "none were sent",
         Whose::User => "sign in with GitHub again",
         Whose::App => "the App was deleted on GitHub or has other keys now; set the GitHub App up again",
         Whose::Installation => "the App was removed from the account; connect the repository again",

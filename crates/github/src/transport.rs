@@ -46,6 +46,11 @@ pub(crate) struct Transport {
 impl Transport {
     /// Trusts the machine's authorities, and those in `authorities` (PEM), which an Enterprise Server may have.
     pub(crate) fn new(authorities: &[u8]) -> Result<Self> {
+        Self::through(Matcher::from_env(), authorities)
+    }
+
+    /// With that proxy, or none.
+    fn through(proxy: Matcher, authorities: &[u8]) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let own: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(authorities).collect();
@@ -59,7 +64,7 @@ impl Transport {
             .expect("the provider has the protocol versions of TLS that it is built with")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector = Connector { tls: TlsConnector::from(Arc::new(config)), proxy: Arc::new(Matcher::from_env()) };
+        let connector = Connector { tls: TlsConnector::from(Arc::new(config)), proxy: Arc::new(proxy) };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -72,7 +77,7 @@ impl Transport {
     pub(crate) async fn send(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
         let host = host_of(url);
         let call = async {
-            let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let answer = self.client.request(request).await.map_err(|error| why(&error))?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| chain(&*error))?;
             Ok(Response::from_parts(parts, body.to_bytes()))
@@ -80,6 +85,12 @@ impl Transport {
         let answered = tokio::time::timeout(CALL, call).await.unwrap_or_else(|_late| Err("it does not answer".to_owned()));
         answered.map_err(|why| GitHubError::Unavailable { host, why })
     }
+}
+
+/// Why there was no answer. The client's own words name its parts; what they are about comes after them.
+fn why(error: &hyper_util::client::legacy::Error) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| chain(error), chain)
 }
 
 /// The host and port of an address, for words.
@@ -202,3 +213,6 @@ impl Write for Stream {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

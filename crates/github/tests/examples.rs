@@ -142,3 +142,25 @@ fn what_is_no_delivery_is_told_in_one_line() {
     let body = r#"{"action":"renamed","repository":{"id":1,"full_name":"a/../../b"}}"#;
     assert!(parse("repository", body.as_bytes()).is_err());
 }
+
+#[test]
+fn broken_deliveries_are_refused_in_one_line() {
+    let Some(examples) = examples() else { return };
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, action, body) in &examples {
+        if matches!(read(name, body), Event::Other(_)) || !seen.insert((name, action)) {
+            continue;
+        }
+        let bytes = serde_json::to_vec(body).expect("JSON");
+        // Cut at every 97th byte, and with a byte of it changed: whatever it is then, it is read or refused.
+        for at in (0..bytes.len()).step_by(97) {
+            let mut changed = bytes.clone();
+            changed[at] = changed[at].wrapping_add(13);
+            let cut = parse(name, &bytes[..at]).expect_err("a part of a document is none");
+            for error in [Err(cut), parse(name, &changed)].into_iter().filter_map(Result::err) {
+                let words = error.to_string();
+                assert!(!words.contains('\n') && words.len() < 1200, "{words}");
+            }
+        }
+    }
+}

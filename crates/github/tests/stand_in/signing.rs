@@ -51,7 +51,7 @@ async fn keys_of_others_are_none() {
     assert!(matches!(refused, GitHubError::Unauthorized { whose: Whose::App, .. }), "{refused:?}");
     assert_eq!(
         refused.to_string(),
-        "GitHub takes no more the credentials that were to look at the GitHub App: the App was deleted on GitHub or has other keys now; set the GitHub App up again"
+        "GitHub no longer accepts the credentials used to look at the GitHub App: the App was deleted on GitHub or has other keys now; set the GitHub App up again"
     );
     keys.private_key = Secret::new("-----BEGIN RSA PRIVATE KEY-----\nnonsense\n-----END RSA PRIVATE KEY-----");
     assert!(matches!(world.github.app(&keys).await, Err(GitHubError::Keys(_))));
