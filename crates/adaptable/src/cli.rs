@@ -115,6 +115,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: SettingsAction,
     },
+    /// Where an app comes from: a branch on GitHub, whose pushes deploy it
+    #[command(
+        after_help = "Examples: adaptable source shop\n          adaptable source shop set octo/shop main\n          adaptable source shop remove"
+    )]
+    Source {
+        /// The app
+        app: AppName,
+        /// What to do with it (default: show it).
+        #[command(subcommand)]
+        action: Option<SourceAction>,
+    },
+    /// Deploy an app's source again: the newest commit of its branch on GitHub, or the last upload; with the settings of now
+    #[command(after_help = "Example: adaptable update shop")]
+    Update {
+        /// The app
+        app: AppName,
+    },
     /// Change an app's resources, and how many instances there may be
     #[command(after_help = "Example: adaptable scale shop --min 1 --max 20 --memory 1024")]
     Scale(ScaleArgs),
@@ -326,6 +343,24 @@ pub(crate) enum DbAction {
     },
     /// Give its user another password, and the app new instances that know it
     Rotate,
+}
+
+/// What `source` does.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SourceAction {
+    /// Deploy the app from a branch on GitHub from now on
+    Set {
+        /// The repository
+        #[arg(value_name = "OWNER/NAME")]
+        repository: String,
+        /// The branch (default: the one that GitHub shows first)
+        branch: Option<String>,
+        /// Don't deploy when somebody pushes, only on `adaptable update`
+        #[arg(long)]
+        no_auto_deploy: bool,
+    },
+    /// Deploy the app from GitHub no more; what is live stays
+    Remove,
 }
 
 /// What to do with settings.

@@ -17,6 +17,7 @@ mod revisions;
 mod rollback;
 mod scale;
 mod settings;
+mod source;
 mod split;
 #[cfg(target_os = "linux")]
 mod stack;
@@ -116,6 +117,8 @@ async fn client_command(context: &Context, command: Command) -> Result<(), Failu
         Command::Env { app, build, action } => env::run(context, &app, build, action).await,
         Command::Db { app, action } => db::run(context, &app, action).await,
         Command::Settings { app, action } => settings::run(context, &app, action).await,
+        Command::Source { app, action } => source::run(context, &app, action).await,
+        Command::Update { app } => source::update(context, &app).await,
         Command::Scale(args) => scale::run(context, &args).await,
         Command::Revisions { app } => revisions::run(context, &app).await,
         Command::Deployments { app } => deployments::run(context, &app).await,

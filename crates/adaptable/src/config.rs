@@ -18,7 +18,7 @@ pub(crate) use databases::Databases;
 pub(crate) const DATA_DIR: &str = "/var/lib/adaptable";
 
 /// The keys of `config.toml`, which are the flags without their dashes, and their defaults.
-const KEYS: [(&str, &str); 17] = [
+const KEYS: [(&str, &str); 19] = [
     ("http", "0.0.0.0:8080"),
     ("https", "0.0.0.0:8443"),
     ("plain-http", "redirect"),
@@ -36,7 +36,12 @@ const KEYS: [(&str, &str); 17] = [
     ("backup-s3", ""),
     ("backup-s3-key", ""),
     ("sign-up", "invited"),
+    ("github-web", "https://github.com"),
+    ("github-api", ""),
 ];
+
+/// A table of `config.toml` whose keys are flags that begin with its name: `[github] web` is `github-web`.
+const TABLE: &str = "github";
 
 /// Those that are paths.
 const PATHS: [&str; 3] = ["stack-dir", "backup-dir", "backup-s3-key"];
@@ -89,6 +94,8 @@ pub(crate) struct ServeConfig {
     pub sign_up: SignUp,
     /// Whether it runs in the background, where nobody reads what it prints.
     pub detached: bool,
+    /// Where GitHub is.
+    pub github: github::Endpoints,
 }
 
 /// What the access log holds.
@@ -206,6 +213,8 @@ fn flag(args: &ServeArgs, key: &str) -> Option<String> {
         "backup-s3" => &args.backup_s3,
         "backup-s3-key" => &args.backup_s3_key,
         "sign-up" => &args.sign_up,
+        "github-web" => &args.github_web,
+        "github-api" => &args.github_api,
         _ => unreachable!("every key has a flag"),
     }
     .clone()
@@ -243,9 +252,8 @@ fn read_file(
             return;
         }
     };
-    for (key, value) in &table {
+    for (name, key, value) in flat(&table) {
         let origin = place(key.span().start);
-        let name = key.get_ref().replace('_', "-");
         let Some(known) = KEYS.iter().map(|(known, _)| *known).chain(databases::KEYS).find(|known| *known == name) else {
             let names: Vec<_> = KEYS.iter().map(|(known, _)| *known).chain(databases::KEYS).collect();
             problems.push(format!("{origin}: there is no key {:?}; there are {}", key.get_ref(), names.join(", ")));
@@ -267,6 +275,23 @@ fn read_file(
         }
     }
 }
+
+/// The keys of the file, each with the name of its flag.
+fn flat<'a, 'de>(table: &'a toml::de::DeTable<'de>) -> Vec<(String, &'a Key<'de>, &'a toml::Spanned<toml::de::DeValue<'de>>)> {
+    let mut keys = Vec::new();
+    for (key, value) in table {
+        let name = key.get_ref().replace('_', "-");
+        match value.get_ref() {
+            toml::de::DeValue::Table(inner) if name == TABLE => {
+                keys.extend(inner.iter().map(|(key, value)| (format!("{name}-{}", key.get_ref().replace('_', "-")), key, value)));
+            }
+            _ => keys.push((name, key, value)),
+        }
+    }
+    keys
+}
+
+type Key<'de> = toml::Spanned<std::borrow::Cow<'de, str>>;
 
 /// Turns the texts into what they mean.
 #[expect(clippy::too_many_lines, reason = "one key after the other")]
@@ -357,6 +382,11 @@ fn check(
     if let Some(Err(error)) = bucket.map(vault::Bucket::parse) {
         say("backup-s3", &format!("can't be used: {error}"));
     }
+    let github = github::Endpoints::new(text("github-web"), &github_api(text("github-web"), text("github-api")));
+    let github = github.unwrap_or_else(|error| {
+        say(if text("github-api").is_empty() { "github-web" } else { "github-api" }, &format!("can't be used: {error}"));
+        github::Endpoints::default()
+    });
     let below = |key: &str, name: &str| {
         Some(text(key)).filter(|path| !path.is_empty()).map_or_else(|| data_dir.join(name), |path| absolute(Path::new(path)))
     };
@@ -389,7 +419,17 @@ fn check(
         backup_s3_key,
         sign_up,
         detached: false,
+        github,
     })
+}
+
+/// Where GitHub's API is, if nobody says: an Enterprise Server has it below its own address.
+fn github_api(web: &str, api: &str) -> String {
+    match (web.trim_end_matches('/'), api) {
+        ("https://github.com", "") => "https://api.github.com".to_owned(),
+        (web, "") => format!("{web}/api/v3"),
+        (_, api) => api.to_owned(),
+    }
 }
 
 /// The path from the root; links stay as they are.

@@ -34,6 +34,10 @@ pub enum ErrorCode {
     BackupNotFound,
     /// There is no such token.
     TokenNotFound,
+    /// GitHub has to be connected first: nobody knows what of it the one who asks may see.
+    GithubSignIn,
+    /// GitHub said no, or can't be reached.
+    GithubFailed,
     /// There is no such user, session or invitation.
     UserNotFound,
     /// The upload named in a deployment is not (or no longer) there.
@@ -96,6 +100,8 @@ impl ErrorCode {
             Self::RevisionNotFound => "revision_not_found",
             Self::BackupNotFound => "backup_not_found",
             Self::TokenNotFound => "token_not_found",
+            Self::GithubSignIn => "github_sign_in",
+            Self::GithubFailed => "github_failed",
             Self::UserNotFound => "user_not_found",
             Self::UploadNotFound => "upload_not_found",
             Self::NotFound => "not_found",
@@ -172,7 +178,8 @@ impl ErrorCode {
         match self {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::GithubSignIn => 403,
+            Self::GithubFailed => 502,
             Self::AppNotFound
             | Self::DeploymentNotFound
             | Self::RevisionNotFound
@@ -204,7 +211,7 @@ impl ErrorCode {
         match self {
             Self::BadRequest | Self::InvalidSettings => 2,
             Self::NoPlatform | Self::Unavailable => 3,
-            Self::Unauthorized | Self::Forbidden => 4,
+            Self::Unauthorized | Self::Forbidden | Self::GithubSignIn => 4,
             _ => 1,
         }
     }

@@ -12,6 +12,7 @@ pub mod client;
 pub mod databases;
 pub mod deployments;
 pub mod error;
+pub mod github;
 pub mod history;
 pub mod logs;
 pub mod platform;
@@ -32,6 +33,10 @@ pub use deployments::{
     Accepted, Commit, DeployOptions, DeployRequest, Deployment, DeploymentStep, Diagnosis, Event, EventKind, Upload,
 };
 pub use error::{ErrorBody, ErrorCode, ErrorDocument, PROBLEM, PROBLEMS, ProblemDocument};
+pub use github::{
+    AppSource, BranchQuery, GitHubApp, GitHubBranch, GitHubDelivery, GitHubInstallation, GitHubRepository, GitHubState,
+    NewAppSource, NewGitHubApp, RepositoryQuery, SourceTrouble,
+};
 pub use history::{AppHistory, HistoryRange, HistoryStep, Latency, RequestCounts};
 pub use logs::{LogLine, LogQuery, Stream};
 pub use platform::{Check, CheckState, DoctorReport, Platform};

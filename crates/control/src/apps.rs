@@ -55,7 +55,8 @@ impl Control {
             }
         }
         let last_hour = overview::last_hour(&entry.handle);
-        let warnings = self.backup_warnings(&entry).await?;
+        let mut warnings = self.backup_warnings(&entry).await?;
+        warnings.extend(self.github_warnings(&entry).await?);
         Ok(AppStatus { summary, split, instances, deployments, last_hour: Some(last_hour), warnings })
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::{Accepted, DeployOptions, DeployRequest, ErrorBody, ErrorCode};
 use model::{AppName, AppRole, DeploymentNumber, DeploymentState, RevisionNumber, Settings};
 use serde::{Deserialize, Serialize};
-use store::{DeploymentEnd, DeploymentKind, NewDeployment};
+use store::{DeploymentEnd, DeploymentKind, NewDeployment, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Who;
@@ -199,6 +199,18 @@ impl Control {
         request: Request,
         commit_id: Option<String>,
     ) -> Result<DeploymentNumber> {
+        self.enqueue_with(entry, kind, request, commit_id, |_, _| Ok(())).await
+    }
+
+    /// The same, with something more that is written in the same step.
+    pub(crate) async fn enqueue_with(
+        &self,
+        entry: &Arc<Entry>,
+        kind: DeploymentKind,
+        request: Request,
+        commit_id: Option<String>,
+        also: impl FnOnce(&Tx<'_>, DeploymentNumber) -> std::result::Result<(), StoreError> + Send + 'static,
+    ) -> Result<DeploymentNumber> {
         if self.inner.stopping.is_cancelled() {
             return Err(ErrorBody::new(ErrorCode::Unavailable, "the platform is stopping").help("try again once it runs"));
         }
@@ -217,7 +229,9 @@ impl Control {
                     }
                 }
                 let new = NewDeployment { kind, request: &kept, commit_id: commit_id.as_deref() };
-                Ok((tx.create_deployment(id, &new, now)?, superseded))
+                let number = tx.create_deployment(id, &new, now)?;
+                also(tx, number)?;
+                Ok((number, superseded))
             })
             .await?;
         for number in superseded {
@@ -227,6 +241,7 @@ impl Control {
             .map_err(|error| internal("keep the deployment's log", &error))?;
         let active = Active { cancel: self.inner.stopping.child_token(), progress };
         entry.queue.lock().insert(number, active.clone());
+        self.inner.hub.report_soon();
         let (control, entry) = (self.clone(), Arc::clone(entry));
         self.inner.tasks.spawn(async move {
             control.run(&entry, number, request, active).await;
@@ -282,6 +297,7 @@ impl Control {
     /// Tells the followers the end that the store holds, and forgets the deployment here.
     async fn finish(&self, entry: &Entry, number: DeploymentNumber) {
         let active = entry.queue.lock().remove(&number);
+        self.inner.hub.report_soon();
         if let (Some(active), Ok(Some(document))) = (active, self.deployment_document(entry, number).await) {
             active.progress.finish(document);
         }

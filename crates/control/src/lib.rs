@@ -21,6 +21,7 @@ mod drafts;
 mod error;
 mod figures;
 mod garbage;
+mod github;
 mod handover;
 mod history;
 mod instance;
@@ -65,6 +66,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::backups::Backups;
 use crate::error::{from_store, internal};
+use crate::github::Hub;
 use crate::linefile::LineFile;
 use crate::machine::Machine;
 use crate::output::AppLog;
@@ -80,6 +82,7 @@ pub use databases::DatabaseStream;
 pub use drafts::{CHECKS, Deployed, Draft, DraftSource, DraftView, Look, Recognised};
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
+pub use github::{Arrival, Branch, GitHubSource, ManifestForm, Purpose, Received};
 pub use handover::{Change, InUse};
 pub use invites::{GitHubWay, SignUp};
 pub use links::Welcome;
@@ -142,6 +145,8 @@ pub struct Parts {
     pub vaults: Vec<Arc<dyn vault::Vault>>,
     /// Has the images of servers: what settings name is no garbage.
     pub images: Arc<database::service::Images>,
+    /// GitHub, wherever it is.
+    pub github: ::github::GitHub,
 }
 
 /// The platform's inside; clones share it.
@@ -161,6 +166,7 @@ struct Inner {
     databases: Vec<Arc<dyn database::Kind>>,
     backups: Backups,
     images: Arc<database::service::Images>,
+    hub: Hub,
     registry: Arc<Registry>,
     machine: Arc<Machine>,
     uploads: Uploads,
@@ -198,11 +204,14 @@ impl Control {
     ///
     /// Must be called within a runtime.
     pub fn start(config: Config, parts: Parts) -> Result<Self> {
-        let Parts { store, engine, edge, builder, git, databases, vaults, images } = parts;
+        let Parts { store, engine, edge, builder, git, databases, vaults, images, github } = parts;
         let uploads =
             Uploads::open(&config.data_dir.join("uploads")).map_err(|error| internal("open its directory of uploads", &error))?;
         let backups = Backups::new(vaults, config.data_dir.join("dumps"))
             .map_err(|error| internal("open its directory of dumps", &error))?;
+        let app = store.read_now(|tx| tx.github_app::<::github::AppKeys>()).map_err(from_store)?;
+        let broken = app.as_ref().is_some_and(|app| app.problem.is_some());
+        let hub = Hub::new(github, app.map(|app| app.keys), broken);
         let registry = Arc::new(Registry::default());
         let machine = Machine::new(config.sharing, Arc::clone(&registry));
         let machine = Arc::new(machine.map_err(|error| internal("start the thread that freezes", &error))?);
@@ -216,6 +225,7 @@ impl Control {
             databases,
             backups,
             images,
+            hub,
             registry,
             machine,
             uploads,

@@ -43,6 +43,7 @@ pub(crate) async fn run(
     let work = async {
         let (id, now) = (entry.id, clock::now());
         control.write(move |tx| tx.start_deployment(id, number, now)).await?;
+        control.inner.hub.report_soon();
         let candidate = candidate(control, entry, number, request, progress, cancel).await?;
         let settings = control.settings(&entry.name).await?;
         control.ensure_database(entry, &settings, progress).await?;

@@ -88,7 +88,7 @@ fn step_line(step: Step, state: StepState, seconds: Option<f64>) -> String {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -108,32 +108,32 @@ impl GitHub {
 
     /// The user's token for a code. `pkce` is none for a code that comes with an installation: GitHub's page for that takes no challenge.
     pub async fn exchange(&self, keys: &AppKeys, code: &str, pkce: Option<&Pkce>, redirect: &Url) -> Result<UserToken> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("code", code).append_pair("redirect_uri", redirect.as_str());
-        if let Some(pkce) = pkce {
-            form.append_pair("code_verifier", pkce.verifier().reveal());
-        }
-        self.token(keys, form, "sign in").await
+        let mut form = vec![("code", code), ("redirect_uri", redirect.as_str())];
+        form.extend(pkce.map(|pkce| ("code_verifier", pkce.verifier().reveal())));
+        self.token(keys, &form, "sign in").await
     }
 
     /// Another token for one that has ended. The old one, and what renews it, are worth nothing after that.
     pub async fn refresh(&self, keys: &AppKeys, token: &UserToken) -> Result<UserToken> {
         let refused = || GitHubError::Unauthorized { doing: "renew the sign-in".to_owned(), whose: Whose::User };
         let refresh = token.refresh.as_ref().ok_or_else(refused)?;
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh.reveal());
-        self.token(keys, form, "renew the sign-in").await
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.reveal())];
+        self.token(keys, &form, "renew the sign-in").await
     }
 
-    async fn token(&self, keys: &AppKeys, mut form: Serializer<'_, String>, doing: &str) -> Result<UserToken> {
+    async fn token(&self, keys: &AppKeys, form: &[(&str, &str)], doing: &str) -> Result<UserToken> {
         let url = self.endpoints().page(&["login", "oauth", "access_token"]);
-        form.append_pair("client_id", &keys.client_id).append_pair("client_secret", keys.client_secret.reveal());
+        let form = Serializer::new(String::new())
+            .extend_pairs(form)
+            .append_pair("client_id", &keys.client_id)
+            .append_pair("client_secret", keys.client_secret.reveal())
+            .finish();
         let protocol = |why: String| GitHubError::Protocol { host: host_of(&url), why };
         let request = Request::post(url.as_str())
             .header(header::USER_AGENT, user_agent())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::new(Bytes::from(form.finish())))
+            .body(Full::new(Bytes::from(form)))
             .map_err(|_odd| protocol("its address can't be asked for".to_owned()))?;
         let now = Timestamp::now();
         let answer = self.transport().send(&url, request).await?;

@@ -227,6 +227,13 @@ impl GitHub {
         self.all(call, |page: Repositories| page.repositories).await
     }
 
+    /// All repositories of an installation.
+    pub async fn installation_repositories(&self, token: &InstallationToken) -> Result<Listing<Repository>> {
+        let url = self.endpoints().resource(&["installation", "repositories"]);
+        let call = Call::get(token.credentials(), url, "list the account's repositories");
+        self.all(call, |page: Repositories| page.repositories).await
+    }
+
     /// A repository by its number, whatever it is called now. (`/repositories/ID` is where GitHub itself redirects the old name to.)
     pub async fn repository_by_id(&self, token: &InstallationToken, id: RepositoryId) -> Result<Repository> {
         let url = self.endpoints().resource(&["repositories", &id.to_string()]);

@@ -7,9 +7,12 @@ mod apps;
 mod audit;
 mod backups;
 mod databases;
+mod deliveries;
 mod deployments;
 mod drafts;
+mod github;
 mod links;
+mod reports;
 mod revisions;
 pub mod seal;
 mod secrets;
@@ -28,9 +31,12 @@ pub use apps::{App, AppId, Split};
 pub use audit::{AuditRow, NewAudit};
 pub use backups::BackupRow;
 pub use databases::{DatabaseRow, DatabaseState};
+pub use deliveries::{Delivery, DeliveryState};
 pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, StepRow};
 pub use drafts::{DraftFacts, DraftRow};
+pub use github::{GitHubApp, InstallationRow, SourceRow, Trouble};
 pub use links::{Invite, LinkFor, NewInvite};
+pub use reports::{NewReport, Report};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
 pub use secrets::random_text;
@@ -46,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_backup.sql"),
     include_str!("../migrations/0005_identity.sql"),
     include_str!("../migrations/0007_draft.sql"),
+    include_str!("../migrations/0006_github.sql"),
 ];
 
 /// Why the store could not do what was asked.

@@ -4,6 +4,8 @@ use model::{AppName, Commit, DeploymentState, EnvName, Resources, RevisionNumber
 
 use super::*;
 
+mod github;
+
 fn open(directory: &Path) -> Store {
     Store::open(&directory.join("adaptable.db"), Sealer::load(&directory.join("secret.key"), true).expect("key")).expect("store")
 }

@@ -24,9 +24,10 @@ pub(crate) async fn gate(State(control): State<Control>, request: Request, next:
 }
 
 /// Whether a request may change what the successor reads. Cancelling a deployment may not: it only brings the end closer that the
-/// hand-over waits for.
+/// hand-over waits for. Nor may a delivery of GitHub's, which is only written down here, once, and is not sent again where it is refused:
+/// whoever is the platform then works it off.
 fn changes(method: &Method, path: &str) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("/cancel")
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !path.ends_with("/cancel") && path != "/hooks/github"
 }
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tests {
     fn what_only_looks_is_no_change() {
         assert!(!changes(&Method::GET, "/api/v1/apps"));
         assert!(!changes(&Method::POST, "/api/v1/apps/shop/deployments/3/cancel"));
+        assert!(!changes(&Method::POST, "/hooks/github"));
         assert!(changes(&Method::POST, "/api/v1/apps/shop/deployments"));
         assert!(changes(&Method::DELETE, "/api/v1/apps/shop"));
     }

@@ -15,6 +15,7 @@ mod databases;
 mod deployments;
 mod figures;
 mod git;
+mod github;
 mod headers;
 mod openapi;
 mod pages;
@@ -71,6 +72,7 @@ fn table(table: Table) -> Table {
         .get("/metrics", Needs::Platform, figures::all)
         .get("/git/{*path}", Needs::Itself, git::serve)
         .post_stream("/git/{*path}", Needs::Itself, "", git::serve)
+        .post_stream("/hooks/github", Needs::Nothing, "", github::hook)
 }
 
 #[rustfmt::skip]
@@ -115,6 +117,17 @@ fn api(table: Table) -> Table {
         .post("/apps/{app}/database/backups/{backup}/restore", App(Change), "backup.restore", backups::restore)
         .post("/apps/{app}/database/restore", App(Change), "database.restore", backups::restore_moment)
         .post_stream("/apps/{app}/database/connect", App(Change), "database.connect", databases::connect)
+        .get("/github", Hello, github::state)
+        .put("/github", Platform, "github.set-up", github::enter)
+        .delete("/github", Platform, "github.remove", github::remove)
+        .get("/github/installations", Hello, github::installations)
+        .get("/github/repositories", Hello, github::repositories)
+        .get("/github/branches", Hello, github::branches)
+        .get("/github/deliveries", Platform, github::deliveries)
+        .get("/apps/{app}/source", App(Look), github::source)
+        .put("/apps/{app}/source", App(Change), "app.source", github::set_source)
+        .delete("/apps/{app}/source", App(Change), "app.source.remove", github::remove_source)
+        .post("/apps/{app}/update", App(Change), "app.update", github::update)
         .post("/apps/{app}/pause", App(Change), "app.pause", apps::pause)
         .post("/apps/{app}/resume", App(Change), "app.resume", apps::resume)
         .post("/apps/{app}/sleep", App(Change), "app.sleep", apps::sleep)

@@ -172,6 +172,20 @@ pub(crate) struct ServeArgs {
         help = "Who may become a user by signing in with GitHub: invited (who has an invitation), or github (whoever has an account there) [env: ADAPTABLE_SIGN_UP] [default: invited]"
     )]
     pub sign_up: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Platform",
+        help = "Where GitHub is: another one is an Enterprise Server [env: ADAPTABLE_GITHUB_WEB] [default: https://github.com]"
+    )]
+    pub github_web: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Platform",
+        help = "Where GitHub's API is [env: ADAPTABLE_GITHUB_API] [default: https://api.github.com, or /api/v3 of an Enterprise Server]"
+    )]
+    pub github_api: Option<String>,
     /// Leave the terminal's session; `up` starts the platform so
     #[arg(long, hide = true)]
     pub detached: bool,

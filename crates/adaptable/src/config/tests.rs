@@ -121,3 +121,26 @@ fn only_given_flags_are_passed_on() {
     let args = ServeArgs { http: Some("127.0.0.1:0".to_owned()), stack_dir: Some("/x".to_owned()), ..ServeArgs::default() };
     assert_eq!(given(&args), ["--http=127.0.0.1:0", "--stack-dir=/x"]);
 }
+
+#[test]
+fn github_is_elsewhere_where_it_is_said() {
+    let data = tempfile::tempdir().expect("a directory");
+    let file = data.path().join("config.toml");
+    let of = |text: &str| {
+        std::fs::write(&file, text).expect("write the file");
+        let config = resolve(&ServeArgs::default(), data.path().to_owned(), &nothing);
+        config.map(|config| (config.github.web().to_string(), config.github.api().to_string())).map_err(|error| error.to_string())
+    };
+    let pair = |web: &str, api: &str| Ok((web.to_owned(), api.to_owned()));
+    assert_eq!(of(""), pair("https://github.com/", "https://api.github.com/"));
+    assert_eq!(of("[github]\nweb = 'https://ghe.example'"), pair("https://ghe.example/", "https://ghe.example/api/v3/"));
+    assert_eq!(of("github-web = 'https://ghe.example/'"), pair("https://ghe.example/", "https://ghe.example/api/v3/"));
+    assert_eq!(
+        of("github.web = 'https://a.example'\ngithub.api = 'https://b.example'"),
+        pair("https://a.example/", "https://b.example/")
+    );
+    let insecure = of("[github]\nweb = 'http://ghe.example'").expect_err("whoever listens would see tokens");
+    assert!(insecure.contains("line 2") && insecure.contains("https"), "{insecure}");
+    let unknown = of("[github]\nwbe = 'https://ghe.example'").expect_err("there is no such key");
+    assert!(unknown.contains("line 2") && unknown.contains("wbe"), "{unknown}");
+}

@@ -18,6 +18,7 @@ use database::{Certifier, Kind, Secret};
 use edge::{Authority, Edge, HostName};
 use engine::Engine;
 use engine::local::{Kept, LocalEngine};
+use github::GitHub;
 use sandbox::LauncherEnd;
 use source::git::Remote;
 use store::{Sealer, Store};
@@ -182,8 +183,8 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
     let images = Arc::new(Images::new(client, Arc::clone(&engine)));
     let databases = databases(config, &servers, &domain, &authority, servers_secret, &images)?;
     let vaults = backups.open()?;
-    let edge = bound.handle();
-    let parts = Parts { store, engine: Arc::clone(&engine), edge, builder, git, databases, vaults, images };
+    let (edge, github) = (bound.handle(), GitHub::new(config.github.clone(), &[])?);
+    let parts = Parts { store, engine: Arc::clone(&engine), edge, builder, git, databases, vaults, images, github };
     let control = Control::start(control_config, parts).map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.help))?;
     if let Some(forerunner) = &forerunner {
         tokio::select! {
@@ -203,6 +204,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         // It talks to the launcher of servers no more.
         servers_gone = take_servers(&servers_engine, &servers);
     }
+    control.begin_github_work();
     let stop = CancellationToken::new();
     let door = door.map(|listener| tokio::spawn(database::door::serve(listener, Arc::new(control.clone()))));
     let socket = tokio::spawn(web::serve_socket(socket, router, stop.clone()));

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Client, ClientError, Lines, RequestBody, full};
 use crate::{
-    Accepted, AppStatus, AppSummary, BackupDocument, CreatedToken, DatabaseInfo, DeployRequest, Deployment, DoctorReport,
-    EnvKind, EnvPatch, EnvVariables, Event, LogLine, LogQuery, MomentDocument, NewToken, Platform, RestoreDocument,
-    RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split, TokenSummary, Upload,
+    Accepted, AppSource, AppStatus, AppSummary, BackupDocument, CreatedToken, DatabaseInfo, DeployRequest, Deployment,
+    DoctorReport, EnvKind, EnvPatch, EnvVariables, Event, LogLine, LogQuery, MomentDocument, NewAppSource, NewToken, Platform,
+    RestoreDocument, RevisionSummary, RollbackRequest, ScalePatch, SettingsChanged, Split, TokenSummary, Upload,
 };
 
 /// No body.
@@ -212,6 +212,30 @@ impl Client {
         // A server that sleeps is started first, which takes a moment; and how long it lasts is up to who asks.
         let response = self.exchange(request, None).await?;
         Ok(self.success(response).await?.into_body())
+    }
+
+    /// The branch on GitHub that an app comes from.
+    pub async fn source(&self, app: &AppName) -> Result<AppSource, ClientError> {
+        self.call(Method::GET, &format!("/apps/{app}/source"), NOTHING).await
+    }
+
+    /// Links an app to a branch on GitHub.
+    pub async fn set_source(&self, app: &AppName, source: &NewAppSource) -> Result<AppSource, ClientError> {
+        self.call(Method::PUT, &format!("/apps/{app}/source"), Some(source)).await
+    }
+
+    /// Unlinks an app from GitHub.
+    pub async fn remove_source(&self, app: &AppName) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &format!("/apps/{app}/source"), NOTHING).await.map(drop)
+    }
+
+    /// Deploys an app's source again.
+    pub async fn update(&self, app: &AppName) -> Result<Accepted, ClientError> {
+        let request = self.request(Method::POST, &format!("/apps/{app}/update"), full(Vec::new()))?;
+        // A large repository takes its time to come.
+        let response = self.exchange(request, None).await?;
+        let response = self.success(response).await?;
+        self.document(response).await
     }
 
     /// Makes an access token.

@@ -1,0 +1,96 @@
+//! Signing in with GitHub, connecting an account to a user, and the way back from installing the App.
+
+use api::{ErrorBody, ErrorCode};
+use github::Pkce;
+use model::UserId;
+use url::Url;
+
+use super::flows::Errand;
+use super::from_github;
+use crate::access::Who;
+use crate::error::Result;
+use crate::sessions::{Browser, SignedIn};
+use crate::{Control, clock};
+
+/// What a browser is sent to GitHub for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To sign in.
+    SignIn,
+    /// To connect an account of GitHub's to this user.
+    Connect(UserId),
+    /// To install the App on an account, or to give it more repositories: "Connect GitHub Repository".
+    Install,
+}
+
+/// How a browser came back.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Signed in; it goes on there.
+    SignedIn(Box<SignedIn>, String),
+    /// An account is connected, or the App is installed; it goes on there.
+    Done(String),
+}
+
+impl Control {
+    /// Where a browser is to go, and by what it is known when it comes back: `browser` is what a cookie of it holds. It goes on to `next`.
+    pub async fn begin_oauth(&self, purpose: Purpose, next: &str, browser: &str) -> Result<Url> {
+        let keys = self.github_keys()?;
+        let client = &self.inner.hub.client;
+        let errand = match purpose {
+            Purpose::Install => {
+                let state = self.depart(Errand::Install, next, browser, None).await?;
+                return Ok(client.install_url(&keys, &state));
+            }
+            Purpose::SignIn => Errand::SignIn,
+            Purpose::Connect(user) => Errand::Connect(user),
+        };
+        let pkce = Pkce::generate();
+        let state = self.depart(errand, next, browser, Some(pkce.clone())).await?;
+        Ok(client.authorize_url(&keys, &self.callback_url()?, &state, &pkce))
+    }
+
+    /// A browser comes back from GitHub with a code, and with the state that it went with. `who` is who is signed in there now.
+    pub async fn finish_oauth(&self, who: &Who, code: &str, state: &str, secret: &str, browser: &Browser) -> Result<Arrival> {
+        let flow = self.arrive(state, secret).await?;
+        let user = match flow.errand {
+            // Its code was made without a challenge, so it proves nothing: whoever is not signed in signs in by a way of their own, on
+            // which GitHub asks nothing more.
+            Errand::Install => {
+                self.look_anew();
+                return Ok(Arrival::Done(flow.next));
+            }
+            Errand::SetUp => {
+                return Err(ErrorBody::new(ErrorCode::BadRequest, "this way back from GitHub is for something else"));
+            }
+            Errand::Connect(user) if who.identity().is_none_or(|identity| identity.id != user) => {
+                return Err(ErrorBody::new(ErrorCode::Forbidden, "somebody else is signed in than the one who went to GitHub")
+                    .help("connect GitHub again"));
+            }
+            Errand::Connect(user) => Some(user),
+            Errand::SignIn => None,
+        };
+        let keys = self.github_keys()?;
+        let client = &self.inner.hub.client;
+        let token = client.exchange(&keys, code, flow.pkce.as_ref(), &self.callback_url()?).await;
+        let token = self.judged(token).await.map_err(from_github)?;
+        let person = client.user(&token).await.map_err(from_github)?;
+        let now = clock::now();
+        self.look_anew();
+        if let Some(user) = user {
+            self.connect_github(user, &person).await?;
+            self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
+            return Ok(Arrival::Done(flow.next));
+        }
+        let signed_in = self.sign_in_with_github(&person, browser).await?;
+        let user = signed_in.identity.id;
+        self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
+        Ok(Arrival::SignedIn(Box::new(signed_in), flow.next))
+    }
+
+    /// Forgets a user's tokens from GitHub; says whether there were some.
+    pub async fn disconnect_github(&self, user: UserId) -> Result<bool> {
+        self.look_anew();
+        self.write(move |tx| tx.remove_github_token(user.0)).await
+    }
+}
