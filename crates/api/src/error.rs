@@ -142,6 +142,8 @@ impl ErrorCode {
             Self::TokenNotFound => "There is no such token",
             Self::UploadNotFound => "The upload is not there",
             Self::UserNotFound => "There is no such user",
+            Self::GithubSignIn => "GitHub has to be connected first",
+            Self::GithubFailed => "GitHub said no, or can't be reached",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not for this address",
             Self::Conflict => "It contradicts what is there",

@@ -1,10 +1,11 @@
 //! GitHub on the wire: the App of the platform, what can be chosen through it, and where an app's source comes from.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /github`: how far the set-up has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubState {
     /// Where GitHub is: `https://github.com` unless the settings say otherwise.
     pub web: String,
@@ -16,7 +17,7 @@ pub struct GitHubState {
 }
 
 /// The platform's GitHub App.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubApp {
     /// GitHub's number of it.
     pub id: u64,
@@ -36,7 +37,7 @@ pub struct GitHubApp {
 }
 
 /// Body of `PUT /github`: an App that is there already. It is asked for at GitHub before it is kept.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGitHubApp {
     /// GitHub's number of it ("App ID").
@@ -58,7 +59,7 @@ impl std::fmt::Debug for NewGitHubApp {
 }
 
 /// One entry of `GET /github/installations`: the App on an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubInstallation {
     /// GitHub's number of it.
     pub id: u64,
@@ -75,7 +76,7 @@ pub struct GitHubInstallation {
 }
 
 /// One entry of `GET /github/repositories`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubRepository {
     /// GitHub's number of it, which stays when it is renamed.
     pub id: u64,
@@ -100,7 +101,7 @@ pub struct GitHubRepository {
 }
 
 /// One entry of `GET /github/branches`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubBranch {
     /// Its name.
     pub name: String,
@@ -111,7 +112,7 @@ pub struct GitHubBranch {
 }
 
 /// Query of `GET /github/repositories`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepositoryQuery {
     /// Of this installation alone.
@@ -123,7 +124,7 @@ pub struct RepositoryQuery {
 }
 
 /// Query of `GET /github/branches`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BranchQuery {
     /// The repository: `owner/name`.
@@ -131,7 +132,7 @@ pub struct BranchQuery {
 }
 
 /// Answer to `GET /apps/{app}/source`: the branch that is deployed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppSource {
     /// GitHub's number of the repository.
     pub repository_id: u64,
@@ -153,7 +154,7 @@ pub struct AppSource {
 }
 
 /// What stands in the way of the next push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceTrouble {
     /// What is wrong.
     pub message: String,
@@ -164,7 +165,7 @@ pub struct SourceTrouble {
 }
 
 /// Body of `PUT /apps/{app}/source`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAppSource {
     /// The repository: `owner/name`.
@@ -182,7 +183,7 @@ fn yes() -> bool {
 }
 
 /// One entry of `GET /github/deliveries`: what GitHub told the platform, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitHubDelivery {
     /// GitHub's id of it.
     pub id: String,

@@ -115,6 +115,7 @@ impl Control {
                 return Ok(Err(ErrorBody::new(ErrorCode::Conflict, "without GitHub you could not sign in any more")
                     .help("set a password first")));
             }
+            tx.remove_github_token(id.0)?;
             tx.set_github(id, None).map(Ok)
         })
         .await?

@@ -9,7 +9,6 @@ mod fetched;
 mod flows;
 mod links;
 mod oauth;
-mod people;
 mod reports;
 mod setup;
 mod sight;

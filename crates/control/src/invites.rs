@@ -2,6 +2,7 @@
 
 use api::{CreatedInvite, ErrorBody, ErrorCode, InviteDocument, NewInvite};
 use model::{AppRole, PlatformRole, UserId, UserName};
+use serde::{Deserialize, Serialize};
 use store::{GitHubAccount, Invite, LinkFor, NewUser, SignedInBy, Tx, User};
 use zeroize::Zeroizing;
 
@@ -28,7 +29,7 @@ pub enum SignUp {
 }
 
 /// By what right somebody comes in who has shown an account of GitHub.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GitHubWay {
     /// The account is linked to a user already, or anybody may come.
     SignIn,

@@ -73,7 +73,7 @@ pub(crate) async fn identify(State(control): State<Control>, request: Request, n
         }
         Err(problem) => problem.into_response(),
     };
-    headers::add(is_page, response)
+    headers::add(&control, is_page, response)
 }
 
 /// Finds out who sends a request. What the `Authorization` header says counts alone where there is one: no cookie makes up for it.

@@ -13,10 +13,12 @@ use axum::extract::{Query, State};
 use control::{Control, Received};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::access::{Asker, ForApp};
 use crate::answer::{Answer, Parsed, Problem};
+use crate::openapi::{Api, Operation, Tag};
 
 /// The largest delivery, in bytes: GitHub cuts none that is smaller (GitHub Docs, "Webhook events and payloads").
 const DELIVERY_MAX: usize = 25 * 1024 * 1024;
@@ -26,6 +28,104 @@ const SMALL: u64 = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Large ones that are taken at the same time, from whoever sends them: nobody is known before the whole was read.
 static LARGE: Semaphore = Semaphore::const_new(4);
+
+/// How any of these may fail that asks GitHub.
+const FAILS: [ErrorCode; 4] = [ErrorCode::Conflict, ErrorCode::GithubSignIn, ErrorCode::GithubFailed, ErrorCode::RateLimited];
+
+pub(crate) fn operations(api: Api) -> Api {
+    let operation = |id, summary| Operation::new(Tag::GitHub, id, summary);
+    of_the_app(
+        api.get(
+            "/github",
+            operation("getGitHub", "How far GitHub is set up")
+                .about("`app` is null where no GitHub App is; `connected` says whether you have connected an account of GitHub's.")
+                .answers::<GitHubState>(StatusCode::OK, "The set-up."),
+        )
+        .put(
+            "/github",
+            operation("setGitHub", "Enter a GitHub App that is there already")
+                .about("GitHub is asked whether the keys are right and the App may do what is needed, before they are kept.")
+                .body::<NewGitHubApp>(json!({
+                    "id": 12345, "client_id": "Iv23liAbCdEf", "client_secret": "…", "private_key": "-----BEGIN RSA PRIVATE KEY-----\n…",
+                    "webhook_secret": "…",
+                }))
+                .answers::<GitHubApp>(StatusCode::OK, "The App as it is kept, without its secrets.")
+                .fails(&FAILS),
+        )
+        .delete(
+            "/github",
+            operation("removeGitHub", "Forget the GitHub App and its keys")
+                .about("Apps stay as they are; pushes deploy nothing any more.")
+                .nothing("It is forgotten.")
+                .fails(&[ErrorCode::Conflict]),
+        )
+        .get(
+            "/github/installations",
+            operation("listGitHubInstallations", "The accounts that have the App")
+                .about("As far as you may see them: what GitHub shows to you, or all to whoever runs the platform and has connected no account.")
+                .answers::<Vec<GitHubInstallation>>(StatusCode::OK, "The installations, by account.")
+                .fails(&FAILS),
+        )
+        .get(
+            "/github/repositories",
+            operation("listGitHubRepositories", "The repositories that can be chosen")
+                .about("Those that were pushed to last first. What was read at GitHub is good for a minute.")
+                .query::<RepositoryQuery>()
+                .answers::<Vec<GitHubRepository>>(StatusCode::OK, "The repositories.")
+                .fails(&FAILS),
+        )
+        .get(
+            "/github/branches",
+            operation("listGitHubBranches", "The branches of a repository")
+                .about("The one that GitHub shows first comes first.")
+                .query::<BranchQuery>()
+                .answers::<Vec<GitHubBranch>>(StatusCode::OK, "The branches.")
+                .fails(&[ErrorCode::NotFound])
+                .fails(&FAILS),
+        )
+        .get(
+            "/github/deliveries",
+            operation("listGitHubDeliveries", "What GitHub told the platform lately")
+                .about("The newest first, and what came of each. For whom the whole platform is open to.")
+                .answers::<Vec<GitHubDelivery>>(StatusCode::OK, "The deliveries."),
+        ),
+    )
+}
+
+/// Those below an app.
+fn of_the_app(api: Api) -> Api {
+    let operation = |id, summary| Operation::new(Tag::GitHub, id, summary);
+    api.get(
+        "/apps/{app}/source",
+        operation("getAppSource", "The branch on GitHub that an app comes from")
+            .answers::<AppSource>(StatusCode::OK, "The branch, and what stands in the way of its next push.")
+            .fails(&[ErrorCode::NotFound]),
+    )
+    .put(
+        "/apps/{app}/source",
+        operation("setAppSource", "Link an app to a branch on GitHub")
+            .about("Each push to it deploys the app from then on, unless `auto_deploy` says otherwise.")
+            .body::<NewAppSource>(json!({ "repository": "octo/shop", "branch": "main" }))
+            .answers::<AppSource>(StatusCode::OK, "The branch.")
+            .fails(&[ErrorCode::NotFound])
+            .fails(&FAILS),
+    )
+    .delete(
+        "/apps/{app}/source",
+        operation("removeAppSource", "Unlink an app from GitHub")
+            .about("What is live stays.")
+            .nothing("It is unlinked.")
+            .fails(&[ErrorCode::Conflict]),
+    )
+    .post(
+        "/apps/{app}/update",
+        operation("updateDeployment", "Deploy an app's source again")
+            .about("The newest commit of the branch that it is linked to, or else its last source; with the settings of now.")
+            .answers::<Accepted>(StatusCode::ACCEPTED, "The deployment has its number, and waits for its turn.")
+            .fails(&[ErrorCode::NotFound, ErrorCode::SourceRefused, ErrorCode::SourceTooLarge])
+            .fails(&FAILS),
+    )
+}
 
 pub(crate) async fn state(asker: Asker, State(control): State<Control>) -> Answer<Json<GitHubState>> {
     Ok(Json(control.github_state(&asker.who).await?))

@@ -1,6 +1,7 @@
 //! Headers of every answer: what a browser must not do with it.
 
 use axum::response::Response;
+use control::Control;
 use http::{HeaderName, HeaderValue, header};
 
 /// What pages may load: our own files, and pictures of accounts. No inline script, no inline style, no frame around them.
@@ -12,7 +13,7 @@ fn policy(form_targets: &str) -> String {
 }
 
 /// Adds what is missing.
-pub(crate) fn add(is_page: bool, mut response: Response) -> Response {
+pub(crate) fn add(control: &Control, is_page: bool, mut response: Response) -> Response {
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -23,7 +24,7 @@ pub(crate) fn add(is_page: bool, mut response: Response) -> Response {
         set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
         set(header::CACHE_CONTROL, "no-store");
         // A form that leads to GitHub is answered by a redirect, which browsers hold against `form-action` too.
-        let policy = policy(" https://github.com");
+        let policy = policy(&format!(" {}", control.github_endpoints().web_origin()));
         if let Ok(value) = HeaderValue::from_str(&policy) {
             headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(value);
         }

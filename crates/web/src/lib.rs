@@ -64,7 +64,7 @@ pub fn description(url: &str) -> serde_json::Value {
 }
 
 fn table(table: Table) -> Table {
-    pages::routes(api(table))
+    pages::github::routes(pages::routes(api(table)))
         .get("/api/openapi.json", Needs::Nothing, platform::description)
         .get("/", Needs::Nothing, pages::front::front)
         .post_quietly("/theme", Needs::Nothing, pages::front::theme)

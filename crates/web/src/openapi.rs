@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-use crate::{apps, backups, databases, deployments, figures, platform, users};
+use crate::{apps, backups, databases, deployments, figures, github, platform, users};
 
 pub(crate) use document::document;
 pub(crate) use operation::{Operation, Tag};
@@ -70,6 +70,7 @@ pub(crate) fn operations() -> Vec<Described> {
     let api = databases::operations(api);
     let api = backups::operations(api);
     let api = users::operations(api);
+    let api = github::operations(api);
     api.0
 }
 

@@ -9,6 +9,7 @@ mod entry;
 pub(crate) mod errors;
 pub(crate) mod flash;
 pub(crate) mod front;
+pub(crate) mod github;
 pub(crate) mod help;
 pub(crate) mod layout;
 pub(crate) mod local_path;

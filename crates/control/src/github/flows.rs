@@ -1,7 +1,6 @@
 //! Browsers on their way to GitHub and back: each by a state of its own, once, within ten minutes, and the same browser.
 
 use github::Pkce;
-use model::UserId;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,6 +8,7 @@ use sha2::{Digest, Sha256};
 use api::{ErrorBody, ErrorCode};
 
 use crate::error::Result;
+use crate::invites::GitHubWay;
 use crate::{Control, clock};
 
 /// How long a browser may be away, in milliseconds.
@@ -27,10 +27,8 @@ pub struct ManifestForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Errand {
-    /// To sign in.
-    SignIn,
-    /// To connect an account of GitHub's to this user.
-    Connect(UserId),
+    /// To come in, or to link an account to who is in.
+    Enter(GitHubWay),
     /// To install the App on an account.
     Install,
     /// To make the App.
@@ -58,13 +56,18 @@ fn is_local(path: &str) -> bool {
 }
 
 impl Control {
-    /// Keeps what a browser went for; gives the state by which it comes back.
-    pub(super) async fn depart(&self, errand: Errand, next: &str, browser: &str, pkce: Option<Pkce>) -> Result<String> {
-        let next = if is_local(next) { next.to_owned() } else { "/".to_owned() };
+    /// 256 random bits in hexadecimal digits.
+    pub fn random_text() -> String {
         let mut bytes = [0_u8; 32];
         rand::rng().fill_bytes(&mut bytes);
         let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        let state: String = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
+        digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+    }
+
+    /// Keeps what a browser went for; gives the state by which it comes back.
+    pub(super) async fn depart(&self, errand: Errand, next: &str, browser: &str, pkce: Option<Pkce>) -> Result<String> {
+        let next = if is_local(next) { next.to_owned() } else { "/".to_owned() };
+        let state = Self::random_text();
         let (key, now) = (hash(&state), clock::now());
         let flow = Flow { errand, next, browser: hash(browser), pkce };
         self.write(move |tx| tx.create_flow(&key, &flow, now, now + AWAY)).await?;

@@ -3,22 +3,22 @@
 use api::{ErrorBody, ErrorCode};
 use github::Pkce;
 use model::UserId;
+use store::GitHubAccount;
 use url::Url;
 
 use super::flows::Errand;
 use super::from_github;
 use crate::access::Who;
 use crate::error::Result;
+use crate::invites::GitHubWay;
 use crate::sessions::{Browser, SignedIn};
 use crate::{Control, clock};
 
 /// What a browser is sent to GitHub for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// To sign in.
-    SignIn,
-    /// To connect an account of GitHub's to this user.
-    Connect(UserId),
+    /// To come in, or to link an account to who is in.
+    Enter(GitHubWay),
     /// To install the App on an account, or to give it more repositories: "Connect GitHub Repository".
     Install,
 }
@@ -42,8 +42,7 @@ impl Control {
                 let state = self.depart(Errand::Install, next, browser, None).await?;
                 return Ok(client.install_url(&keys, &state));
             }
-            Purpose::SignIn => Errand::SignIn,
-            Purpose::Connect(user) => Errand::Connect(user),
+            Purpose::Enter(way) => Errand::Enter(way),
         };
         let pkce = Pkce::generate();
         let state = self.depart(errand, next, browser, Some(pkce.clone())).await?;
@@ -53,7 +52,7 @@ impl Control {
     /// A browser comes back from GitHub with a code, and with the state that it went with. `who` is who is signed in there now.
     pub async fn finish_oauth(&self, who: &Who, code: &str, state: &str, secret: &str, browser: &Browser) -> Result<Arrival> {
         let flow = self.arrive(state, secret).await?;
-        let user = match flow.errand {
+        let way = match flow.errand {
             // Its code was made without a challenge, so it proves nothing: whoever is not signed in signs in by a way of their own, on
             // which GitHub asks nothing more.
             Errand::Install => {
@@ -63,12 +62,11 @@ impl Control {
             Errand::SetUp => {
                 return Err(ErrorBody::new(ErrorCode::BadRequest, "this way back from GitHub is for something else"));
             }
-            Errand::Connect(user) if who.identity().is_none_or(|identity| identity.id != user) => {
+            Errand::Enter(GitHubWay::Link(user)) if who.identity().is_none_or(|identity| identity.id != user) => {
                 return Err(ErrorBody::new(ErrorCode::Forbidden, "somebody else is signed in than the one who went to GitHub")
                     .help("connect GitHub again"));
             }
-            Errand::Connect(user) => Some(user),
-            Errand::SignIn => None,
+            Errand::Enter(way) => way,
         };
         let keys = self.github_keys()?;
         let client = &self.inner.hub.client;
@@ -77,20 +75,34 @@ impl Control {
         let person = client.user(&token).await.map_err(from_github)?;
         let now = clock::now();
         self.look_anew();
-        if let Some(user) = user {
-            self.connect_github(user, &person).await?;
+        let account = GitHubAccount { id: person.id, login: person.login, avatar: person.avatar_url };
+        if let GitHubWay::Link(user) = way {
+            self.link_github(user, account).await?;
             self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
             return Ok(Arrival::Done(flow.next));
         }
-        let signed_in = self.sign_in_with_github(&person, browser).await?;
+        let signed_in = self.enter_with_github(account, way, browser).await?;
         let user = signed_in.identity.id;
         self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
         Ok(Arrival::SignedIn(Box::new(signed_in), flow.next))
     }
 
-    /// Forgets a user's tokens from GitHub; says whether there were some.
-    pub async fn disconnect_github(&self, user: UserId) -> Result<bool> {
-        self.look_anew();
-        self.write(move |tx| tx.remove_github_token(user.0)).await
+    /// Links an account to a user who is signed in. Another one that is linked has to be unlinked first: so nobody is led to link one that
+    /// is not theirs, which would let its owner in.
+    async fn link_github(&self, user: UserId, account: GitHubAccount) -> Result<()> {
+        let login = account.login.clone();
+        let conflict = |message: String, help: &str| Ok(Err(ErrorBody::new(ErrorCode::Conflict, message).help(help)));
+        self.write(move |tx| {
+            if tx.user_of_github(account.id)?.is_some_and(|other| other.id != user) {
+                let help = "sign in with GitHub to be that user, or unlink it there";
+                return conflict(format!("the GitHub account {login} is linked to another user"), help);
+            }
+            if let Some(before) = tx.user(user)?.and_then(|user| user.github).filter(|before| before.id != account.id) {
+                let help = "sign in to GitHub as that one, or unlink it on the page of your account first";
+                return conflict(format!("your account at GitHub is {}, and this is {login}", before.login), help);
+            }
+            tx.set_github(user, Some(&account)).map(Ok)
+        })
+        .await?
     }
 }

@@ -148,6 +148,11 @@ impl Control {
         state.app.ok_or_else(|| internal("keep the GitHub App", &"it is gone again"))
     }
 
+    /// Where an App has to send whoever has signed in.
+    pub fn github_callback(&self) -> Result<String> {
+        self.callback_url().map(Into::into)
+    }
+
     /// A page of the platform's.
     pub(super) fn platform_url(&self, path: &str) -> Result<Url> {
         let url = Url::parse(&self.inner.config.urls.platform()).and_then(|url| url.join(path));

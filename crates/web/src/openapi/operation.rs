@@ -24,6 +24,8 @@ pub(crate) enum Tag {
     Settings,
     /// Databases and their backups.
     Databases,
+    /// GitHub, and where apps come from.
+    GitHub,
     /// Logs and figures.
     Logs,
     /// Tokens, users and members.
@@ -31,8 +33,8 @@ pub(crate) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Platform, Self::Apps, Self::Deployments, Self::Settings, Self::Databases, Self::Logs, Self::Access];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Platform, Self::Apps, Self::Deployments, Self::Settings, Self::Databases, Self::GitHub, Self::Logs, Self::Access];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Tag {
             Self::Deployments => "Deployments",
             Self::Settings => "Settings",
             Self::Databases => "Databases",
+            Self::GitHub => "GitHub",
             Self::Logs => "Logs and figures",
             Self::Access => "Access",
         }
@@ -58,6 +61,9 @@ impl Tag {
             }
             Self::Settings => "One document of settings for each app, its variables, and its scale.",
             Self::Databases => "The database beside an app, its backups, and how it goes back to one of them or to a moment.",
+            Self::GitHub => {
+                "The platform's GitHub App, the repositories and branches that it sees, and the branch that an app comes from."
+            }
             Self::Logs => "What apps write, who asked them for what, and figures for Prometheus.",
             Self::Access => "Who may do what: access tokens, users, members of apps, and the record of who did what.",
         }

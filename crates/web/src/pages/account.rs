@@ -30,6 +30,7 @@ struct Row {
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage<'a> {
+    github: bool,
     shell: Shell,
     user: &'a UserDocument,
     sessions: Vec<Row>,
@@ -62,7 +63,9 @@ async fn show(visitor: &Visitor, shell: Shell, control: &Control, error: Option<
         session,
     });
     let codes_left = if user.second_factor { control.recovery_codes_left(identity).await? } else { 0 };
-    let template = AccountPage { shell: shell.titled("Account"), user: &user, sessions: sessions.collect(), codes_left, error };
+    let github = control.has_github();
+    let template =
+        AccountPage { github, shell: shell.titled("Account"), user: &user, sessions: sessions.collect(), codes_left, error };
     Ok(error.map_or_else(|| page(&template), |error| page_with(status(error), &template)))
 }
 

@@ -36,14 +36,19 @@ struct SignInPage<'a> {
     github: bool,
 }
 
-pub(crate) async fn sign_in(visitor: Visitor, shell: Shell, query: Result<Query<Next>, QueryRejection>) -> Response {
+pub(crate) async fn sign_in(
+    visitor: Visitor,
+    shell: Shell,
+    State(control): State<Control>,
+    query: Result<Query<Next>, QueryRejection>,
+) -> Response {
     let next = query.map(|Query(query)| query.next).unwrap_or_default();
     let next = LocalPath::parse(&next);
     if visitor.identity.is_some() {
         return Redirect::to(next.as_ref().map_or(INSIDE, LocalPath::as_str)).into_response();
     }
     let next = next.as_ref().map_or("", LocalPath::as_str);
-    page(&SignInPage { shell: shell.titled("Sign in"), next, name: "", error: None, github: false })
+    page(&SignInPage { shell: shell.titled("Sign in"), next, name: "", error: None, github: control.has_github() })
 }
 
 #[derive(Deserialize)]
@@ -77,8 +82,13 @@ pub(crate) async fn post_sign_in(
             Ok(page(&CodePage { shell: shell.titled("Second factor"), way: &way, next: text, error: None }))
         }
         Err(error) => {
-            let page =
-                SignInPage { shell: shell.titled("Sign in"), next: text, name: &form.name, error: Some(&error), github: false };
+            let page = SignInPage {
+                shell: shell.titled("Sign in"),
+                next: text,
+                name: &form.name,
+                error: Some(&error),
+                github: control.has_github(),
+            };
             Ok(page_with(status(&error), &page))
         }
     }
@@ -156,7 +166,7 @@ pub(crate) async fn welcome(shell: Shell, State(control): State<Control>, Path(l
         Welcome::FirstOperator => None,
         Welcome::User(name) => Some(name.as_str()),
     };
-    Ok(page(&WelcomePage { shell: shell.titled("Welcome"), user, name: "", error: None, github: false }))
+    Ok(page(&WelcomePage { shell: shell.titled("Welcome"), user, name: "", error: None, github: control.has_github() }))
 }
 
 #[derive(Deserialize)]
@@ -192,7 +202,7 @@ pub(crate) async fn post_welcome(
         Ok(signed_in) => come_in(&visitor, &control, &signed_in, "as the first operator", None).await,
         Err(error) => {
             let shell = shell.titled("Welcome");
-            let page = WelcomePage { shell, user: None, name: &form.name, error: Some(&error), github: false };
+            let page = WelcomePage { shell, user: None, name: &form.name, error: Some(&error), github: control.has_github() };
             Ok(page_with(status(&error), &page))
         }
     }
@@ -210,7 +220,13 @@ struct InvitePage<'a> {
 
 pub(crate) async fn invite(shell: Shell, State(control): State<Control>, Path(link): Path<String>) -> Answer<Response> {
     let invite = control.invite(&link).await?;
-    Ok(page(&InvitePage { shell: shell.titled("Invitation"), invite: &invite, name: "", error: None, github: false }))
+    Ok(page(&InvitePage {
+        shell: shell.titled("Invitation"),
+        invite: &invite,
+        name: "",
+        error: None,
+        github: control.has_github(),
+    }))
 }
 
 pub(crate) async fn post_invite(
@@ -229,7 +245,7 @@ pub(crate) async fn post_invite(
         Ok(signed_in) => come_in(&visitor, &control, &signed_in, &format!("by invitation {}", invite.id), None).await,
         Err(error) => {
             let shell = shell.titled("Invitation");
-            let page = InvitePage { shell, invite: &invite, name: &form.name, error: Some(&error), github: false };
+            let page = InvitePage { shell, invite: &invite, name: &form.name, error: Some(&error), github: control.has_github() };
             Ok(page_with(status(&error), &page))
         }
     }

@@ -85,6 +85,10 @@ said! {
     SecondFactorOff = "second-factor-off", Info, "The second factor is off: your password alone signs you in.";
     /// Sessions were ended.
     SessionEnded = "session-ended", Success, "The session is ended.";
+    /// The GitHub App is set up.
+    GitHubReady = "github-ready", Success, "The GitHub App is set up. People can sign in with GitHub and connect their repositories.";
+    /// The GitHub App was removed.
+    GitHubRemoved = "github-removed", Info, "The GitHub App and its keys are forgotten here. On GitHub it is still there.";
     /// Changes were saved.
     Saved = "saved", Success, "Saved.";
 }

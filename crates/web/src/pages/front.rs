@@ -1,7 +1,9 @@
 //! The front page, and the switch between light and dark.
 
 use askama::Template;
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use control::Control;
 use http::header;
 use serde::Deserialize;
 
@@ -19,11 +21,11 @@ pub(crate) struct Front {
 }
 
 /// The way in; who is in goes on to the Dashboard.
-pub(crate) async fn front(shell: Shell) -> Response {
+pub(crate) async fn front(shell: Shell, State(control): State<Control>) -> Response {
     if shell.person.is_some() {
         return Redirect::to("/apps").into_response();
     }
-    page(&Front { shell, github: false })
+    page(&Front { shell, github: control.has_github() })
 }
 
 /// What the switch sends.
