@@ -12,6 +12,7 @@ mod deploying;
 mod figures;
 mod first;
 mod freezing;
+mod github;
 mod grpc;
 mod handover;
 mod images;

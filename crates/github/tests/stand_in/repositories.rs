@@ -28,6 +28,8 @@ async fn long_lists_are_read_to_their_end() {
     assert!(public.pushed_at.is_some());
 
     let token = world.github.installation_token(&world.keys, id, None).await.expect("a token");
+    let all = world.github.installation_repositories(&token).await.expect("repositories");
+    assert_eq!((all.items.len(), all.is_whole), (231, true));
     let branches = world.github.branches(&token, &public.name).await.expect("branches");
     assert_eq!((branches.items.len(), branches.is_whole), (151, true));
     assert!(branches.items.iter().all(|branch| branch.commit.as_str() == sha));
@@ -49,6 +51,7 @@ async fn long_lists_are_read_to_their_end() {
     let in_empty = world.github.commit(&token, &name("octo-org/repository1"), &nowhere).await;
     assert!(matches!(in_empty, Err(GitHubError::Invalid { .. })), "{in_empty:?}");
     let operations = [
+        ("get", "/installation/repositories"),
         ("get", "/repos/{owner}/{repo}/branches"),
         ("get", "/repos/{owner}/{repo}/branches/{branch}"),
         ("get", "/repos/{owner}/{repo}/git/commits/{commit_sha}"),

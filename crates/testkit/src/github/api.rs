@@ -87,6 +87,7 @@ fn route(shared: &Shared, asked: &Asked, caller: &Caller, path: &[&str]) -> (&'s
         ("GET", ["user", "installations", id, "repositories"]) => {
             ("/user/installations/{installation_id}/repositories", state.user_repositories(caller, id, asked))
         }
+        ("GET", ["installation", "repositories"]) => ("/installation/repositories", state.its_repositories(caller, asked)),
         (_, ["repos", owner, name, rest @ ..]) => {
             let full_name = format!("{owner}/{name}");
             if let Some(id) = state.repository(&full_name).map(|it| it.id) {
@@ -343,6 +344,21 @@ impl State {
         let total = all.len();
         let url = format!("{}/user/installations", self.api);
         Ok(paged(all, asked, &url, |page| json!({ "total_count": total, "installations": page })))
+    }
+
+    fn its_repositories(&self, caller: &Caller, asked: &Asked) -> Outcome {
+        let Caller::Installation { installation, repositories } = caller else {
+            return Err(refused(
+                403,
+                "You must authenticate with an installation access token in order to list repositories for an installation.",
+            ));
+        };
+        let all = self.repositories_of(&self.installations[installation]).into_iter();
+        let all = all.filter(|it| repositories.as_ref().is_none_or(|only| only.contains(&it.id)));
+        let all: Vec<_> = all.map(|it| self.repository_document(it)).collect();
+        let total = all.len();
+        let document = |page| json!({ "total_count": total, "repositories": page });
+        Ok(paged(all, asked, &format!("{}/installation/repositories", self.api), document))
     }
 
     fn user_repositories(&self, caller: &Caller, id: &str, asked: &Asked) -> Outcome {
