@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use model::backup::BackupId;
 use model::{AppName, AppRole, DeploymentNumber, EnvName, PlatformRole, RevisionNumber, UserName};
 
-pub(crate) use flags::{CheckArgs, DeployArgs, ReachArgs, ServeArgs};
+pub(crate) use flags::{CheckArgs, DeployArgs, ReachArgs, ServeArgs, SourceAction};
 pub(crate) use values::{Since, duration, memory, pause, variable};
 
 const ABOUT: &str = "A serverless cloud of one's own: push a Flask app's source, it runs behind HTTPS, sleeps when nobody asks, and wakes on request.";
@@ -127,7 +127,6 @@ pub(crate) enum Command {
         action: Option<SourceAction>,
     },
     /// Deploy an app's source again: the newest commit of its branch on GitHub, or the last upload; with the settings of now
-    #[command(after_help = "Example: adaptable update shop")]
     Update {
         /// The app
         app: AppName,
@@ -343,24 +342,6 @@ pub(crate) enum DbAction {
     },
     /// Give its user another password, and the app new instances that know it
     Rotate,
-}
-
-/// What `source` does.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum SourceAction {
-    /// Deploy the app from a branch on GitHub from now on
-    Set {
-        /// The repository
-        #[arg(value_name = "OWNER/NAME")]
-        repository: String,
-        /// The branch (default: the one that GitHub shows first)
-        branch: Option<String>,
-        /// Don't deploy when somebody pushes, only on `adaptable update`
-        #[arg(long)]
-        no_auto_deploy: bool,
-    },
-    /// Deploy the app from GitHub no more; what is live stays
-    Remove,
 }
 
 /// What to do with settings.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use model::{AppName, DatabaseType, EnvName};
 
 use super::values::{database, variable};
@@ -251,4 +251,22 @@ pub(crate) struct CheckArgs {
     /// Let warnings fail, too
     #[arg(long)]
     pub strict: bool,
+}
+
+/// What `source` does.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SourceAction {
+    /// Deploy the app from a branch on GitHub from now on
+    Set {
+        /// The repository
+        #[arg(value_name = "OWNER/NAME")]
+        repository: String,
+        /// The branch (default: the one that GitHub shows first)
+        branch: Option<String>,
+        /// Don't deploy when somebody pushes, only on `adaptable update`
+        #[arg(long)]
+        no_auto_deploy: bool,
+    },
+    /// Deploy the app from GitHub no more; what is live stays
+    Remove,
 }

@@ -134,6 +134,7 @@ pub(super) async fn platform(config: &ServeConfig, ground: Ground) -> anyhow::Re
 }
 
 /// Puts the parts together. Where the platform takes over, it serves when this returns, and the other one ends.
+#[expect(clippy::too_many_lines, reason = "one part after the other")]
 async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Future<Output = ()> + use<>, Running)> {
     let Ground { domain, lock, bound, stacks, host, launcher, servers, backups, access_log, inherited } = ground;
     let (in_use, forerunner) = match inherited {

@@ -1,11 +1,11 @@
 //! GitHub: a push is live, what changes there is noted here, and nothing is lost when either of the two is gone for a while.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::github::{App, GitHub, Trouble};
-use testkit::{Options, Output, Platform, wait_until};
+use testkit::{Options, Output, Platform};
 
 use crate::{plain, program};
 
@@ -48,6 +48,20 @@ fn linked() -> (GitHub, Platform, App, u64) {
     platform.cli(&["update", "shop"]).expect(0);
     assert_eq!(platform.get("shop", "/").text(), "one");
     (github, platform, app, installation)
+}
+
+/// Whether something comes about in time.
+fn wait_until(patience: Duration, came: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        if came() {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[track_caller]
@@ -239,7 +253,7 @@ fn nothing_is_lost_while_github_or_the_platform_is_gone() {
     // Too many requests: not before GitHub says so.
     github.trouble(Trouble::RateLimited { seconds: 4 });
     github.push("octo/shop", "main", &[("app.py", &plain("patient"))], "Patient");
-    comes_to_warn(&platform, "too many requests");
+    comes_to_warn(&platform, "GitHub limits how often it is asked");
     github.trouble(Trouble::None);
     says(&platform, "patient");
     // A successor goes on where the platform was.

@@ -144,7 +144,7 @@ fn what_github_is_not_told_yet_follows_from_the_state() {
     // Given up for this state, and not for the next.
     store.write_now(|tx| tx.not_told(shop, number, DeploymentState::Running, "down", None)).expect("written");
     assert_eq!(untold(), []);
-    let end = DeploymentEnd { state: DeploymentState::Live, code: None, error: None, help: None };
+    let end = DeploymentEnd { state: DeploymentState::Live, code: None, error: None, help: None, diagnosis: None };
     store.write_now(|tx| tx.end_deployment(shop, number, &end, 3)).expect("written");
     assert_eq!(untold(), [(DeploymentState::Live, 0, Some(42), name)]);
     store.write_now(|tx| tx.told(shop, number, DeploymentState::Live)).expect("written");
