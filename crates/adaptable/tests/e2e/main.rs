@@ -26,6 +26,7 @@ mod start;
 mod streams;
 mod under_load;
 mod waking;
+mod wizard;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

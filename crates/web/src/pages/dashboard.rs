@@ -10,6 +10,7 @@ use crate::pages::deployment_view::DeploymentLine;
 use crate::pages::layout::{Nav, Shell, page};
 use crate::pages::plot::Sparkline;
 use crate::pages::state;
+use crate::pages::wizard::{self, Unfinished};
 
 /// One app of the list.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ impl Row {
 pub(crate) struct Dashboard {
     pub(crate) shell: Shell,
     pub(crate) apps: Vec<Row>,
+    /// Apps that they have begun to make.
+    pub(crate) unfinished: Vec<Unfinished>,
 }
 
 /// All apps that the one who asks may look at.
@@ -56,5 +59,6 @@ pub(crate) async fn dashboard(shell: Shell, State(control): State<Control>) -> A
     let who = shell.who.clone();
     let apps = control.glance(move |app| may(&who, &Access::App(app, Right::Look)).is_ok()).await?;
     let apps = apps.iter().map(Row::new).collect();
-    Ok(page(&Dashboard { shell: shell.titled("Dashboard").at(Nav::Dashboard), apps }))
+    let unfinished = wizard::unfinished(&control, &shell.who).await?;
+    Ok(page(&Dashboard { shell: shell.titled("Dashboard").at(Nav::Dashboard), apps, unfinished }))
 }

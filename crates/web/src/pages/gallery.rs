@@ -109,7 +109,8 @@ fn dashboard(subject: &str) -> Dashboard {
         glance("intranet", AppState::Paused, 0, "Upgrade Flask to 3.1"),
         glance("playground", AppState::New, 0, ""),
     ];
-    Dashboard { shell: shell("ada").titled("Dashboard"), apps: apps.iter().map(Row::new).collect() }
+    let unfinished = super::wizard::Unfinished { id: "0".repeat(32), title: subject.to_owned(), step: "Database" };
+    Dashboard { shell: shell("ada").titled("Dashboard"), apps: apps.iter().map(Row::new).collect(), unfinished: vec![unfinished] }
 }
 
 fn status(subject: &str, deployed: Option<u32>) -> StatusPage {

@@ -103,6 +103,26 @@ impl Step {
     }
 }
 
+/// An app that somebody has begun to make.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    /// The step that is to be done.
+    pub(crate) step: &'static str,
+}
+
+/// The apps that somebody has begun to make, the one changed last first.
+pub(crate) async fn unfinished(control: &Control, who: &Who) -> Answer<Vec<Unfinished>> {
+    let drafts = control.drafts(who).await?.into_iter().map(|view| {
+        let draft = &view.draft;
+        let name = draft.name.as_ref().map(ToString::to_string);
+        let title = name.or_else(|| draft.source.as_ref().map(|source| source.label().to_owned()));
+        Unfinished { title: title.unwrap_or_else(|| "A new app".to_owned()), step: Step::next(draft).name(), id: view.id }
+    });
+    Ok(drafts.collect())
+}
+
 /// One mark in the row of steps.
 #[derive(Debug, Clone)]
 struct Mark {

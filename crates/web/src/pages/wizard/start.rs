@@ -9,20 +9,13 @@ use control::{Control, DraftSource};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Step, to};
+use super::{Step, Unfinished, to, unfinished};
 use crate::access::Asker;
 use crate::answer::{Answer, Problem};
 use crate::pages::layout::{Nav, Shell, page, page_with};
 
 /// The largest archive that a browser may send, in bytes.
 const UPLOAD_MAX: usize = 512 << 20;
-
-#[derive(Debug)]
-struct Unfinished {
-    id: String,
-    title: String,
-    step: &'static str,
-}
 
 #[derive(Debug, Template)]
 #[template(path = "new.html")]
@@ -33,13 +26,7 @@ struct New {
 
 /// Where a new app begins.
 pub(super) async fn show(shell: Shell, asker: Asker, State(control): State<Control>) -> Answer<Response> {
-    let unfinished = control.drafts(&asker.who).await?.into_iter().map(|view| {
-        let draft = &view.draft;
-        let name = draft.name.as_ref().map(ToString::to_string);
-        let title = name.or_else(|| draft.source.as_ref().map(|source| source.label().to_owned()));
-        Unfinished { title: title.unwrap_or_else(|| "A new app".to_owned()), step: Step::next(draft).name(), id: view.id }
-    });
-    let unfinished = unfinished.collect();
+    let unfinished = unfinished(&control, &asker.who).await?;
     Ok(page(&New { shell: shell.titled("New app").at(Nav::Dashboard), unfinished }))
 }
 
