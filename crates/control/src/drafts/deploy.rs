@@ -2,6 +2,8 @@
 
 use api::{Accepted, DeployOptions, ErrorBody, ErrorCode, PreflightState};
 
+use model::AppName;
+
 use super::{Deployed, DraftSource, facts, owner};
 use crate::access::Who;
 use crate::deploy::Request;
@@ -41,13 +43,36 @@ impl Control {
         };
         let options = DeployOptions { settings: Some(draft.settings.clone()), ..DeployOptions::default() };
         let entry = self.create(who, &name, &options).await?;
+        if let Err(error) = self.link_draft(who, &name, &source).await {
+            // Nothing is half made: it can be tried again under the same name.
+            return Err(self.unmade(&name, error).await);
+        }
         let commit_id = commit.as_ref().map(|commit| commit.id.clone()).filter(|id| !id.is_empty());
-        let deployment =
-            self.enqueue(&entry, store::DeploymentKind::Source, Request::Source { upload, commit }, commit_id).await?;
+        let request = Request::Source { upload, commit };
+        let deployment = match self.enqueue(&entry, store::DeploymentKind::Source, request, commit_id).await {
+            Ok(deployment) => deployment,
+            Err(error) => return Err(self.unmade(&name, error).await),
+        };
         let mut after = draft;
         after.deployed = Some(Deployed { app: name.clone(), deployment });
         let (owner, id, now) = (owner(who)?, view.id, clock::now());
         self.write(move |tx| tx.set_draft(owner.0, &id, &after, facts(&after), now)).await?;
         Ok(Accepted { app: name, deployment })
+    }
+
+    /// Takes back an app that was made a moment ago; gives the error for which it is.
+    async fn unmade(&self, name: &AppName, error: ErrorBody) -> ErrorBody {
+        if let Err(left) = self.delete(name, true).await {
+            tracing::warn!(app = %name, error = %left.message, "an app that was made in vain is left");
+        }
+        error
+    }
+
+    /// From now on a push to the branch deploys.
+    async fn link_draft(&self, who: &Who, name: &AppName, source: &DraftSource) -> Result<()> {
+        if let DraftSource::GitHub { repository, branch, .. } = source {
+            self.link_app(who, name, *repository, branch.as_deref(), true).await?;
+        }
+        Ok(())
     }
 }

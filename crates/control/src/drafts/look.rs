@@ -40,7 +40,23 @@ impl Control {
         let view = self.draft(who, id).await?;
         match view.draft.source {
             Some(DraftSource::Upload { upload, .. }) => self.inner.uploads.known(&upload),
-            None | Some(DraftSource::GitHub { .. }) => Err(no_source()),
+            None | Some(DraftSource::GitHub { branch: None, .. }) => Err(no_source()),
+            Some(DraftSource::GitHub { repository, branch: Some(branch), .. }) => {
+                let found = self.github_source(who, repository, &branch).await?;
+                let digest = found.upload.clone();
+                self.change_draft(who, id, move |draft| {
+                    if let Some(DraftSource::GitHub { repository: now, branch: Some(of), commit, upload, full_name, .. }) =
+                        &mut draft.source
+                        && *now == repository
+                        && *of == branch
+                    {
+                        (*commit, *upload, *full_name) = (Some(found.commit), Some(found.upload), found.full_name);
+                    }
+                    Ok(())
+                })
+                .await?;
+                Ok(digest)
+            }
         }
     }
 

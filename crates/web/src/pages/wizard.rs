@@ -3,6 +3,7 @@
 mod finish;
 mod review;
 mod shape;
+mod source;
 mod start;
 
 use std::ops::ControlFlow;
@@ -16,17 +17,27 @@ use crate::answer::Answer;
 use crate::pages::layout::{Nav, Shell};
 use crate::routes::{Needs, Table};
 
+/// Where the browser is sent to install the App on an account, or to give it more repositories.
+const INSTALL: &str = "/sign-in/github/install";
+/// Where it is sent to connect an account of GitHub's to who is signed in.
+const CONNECT: &str = "/sign-in/github";
+
 /// The pages of the wizard. What they change is a draft, its user's alone, until the last one makes an app of it.
 #[rustfmt::skip]
 pub(crate) fn routes(table: Table) -> Table {
     use Needs::NewApp;
     table
         .get("/new", NewApp, start::show)
+        .post_quietly("/new", NewApp, start::begin)
         .get("/new/upload", NewApp, start::upload)
         .post_stream("/new/upload", NewApp, "", start::post_upload)
         .get("/new/command-line", NewApp, start::command_line)
         .get("/new/{draft}", NewApp, resume)
         .post_quietly("/new/{draft}/discard", NewApp, start::discard)
+        .get("/new/{draft}/repository", NewApp, source::repositories)
+        .post_quietly("/new/{draft}/repository", NewApp, source::choose_repository)
+        .get("/new/{draft}/branch", NewApp, source::branches)
+        .post_quietly("/new/{draft}/branch", NewApp, source::choose_branch)
         .get("/new/{draft}/template", NewApp, shape::templates)
         .post_quietly("/new/{draft}/template", NewApp, shape::choose_template)
         .get("/new/{draft}/database", NewApp, shape::databases)

@@ -5,11 +5,11 @@ use askama::Template;
 use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use control::{Control, DraftSource};
+use control::{Control, DraftSource, Who};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Step, Unfinished, to, unfinished};
+use super::{CONNECT, INSTALL, Step, Unfinished, to, unfinished};
 use crate::access::Asker;
 use crate::answer::{Answer, Problem};
 use crate::pages::layout::{Nav, Shell, page, page_with};
@@ -17,17 +17,52 @@ use crate::pages::layout::{Nav, Shell, page, page_with};
 /// The largest archive that a browser may send, in bytes.
 const UPLOAD_MAX: usize = 512 << 20;
 
+/// How far GitHub is connected.
+#[derive(Debug)]
+enum GitHub {
+    NotSetUp { operator: bool },
+    NotConnected { connect: &'static str },
+    NotInstalled { install: &'static str },
+    Ready { accounts: String },
+    Trouble { message: String, help: String },
+}
+
 #[derive(Debug, Template)]
 #[template(path = "new.html")]
 struct New {
     shell: Shell,
     unfinished: Vec<Unfinished>,
+    github: GitHub,
 }
 
 /// Where a new app begins.
 pub(super) async fn show(shell: Shell, asker: Asker, State(control): State<Control>) -> Answer<Response> {
     let unfinished = unfinished(&control, &asker.who).await?;
-    Ok(page(&New { shell: shell.titled("New app").at(Nav::Dashboard), unfinished }))
+    let github = github(&control, &asker.who).await;
+    Ok(page(&New { shell: shell.titled("New app").at(Nav::Dashboard), unfinished, github }))
+}
+
+async fn github(control: &Control, who: &Who) -> GitHub {
+    let trouble = |error: ErrorBody| GitHub::Trouble { message: error.message, help: error.help };
+    let state = match control.github_state(who).await {
+        Ok(state) => state,
+        Err(error) => return trouble(error),
+    };
+    if state.app.is_none() {
+        return GitHub::NotSetUp { operator: who.identity().is_some_and(|identity| identity.is_operator()) };
+    }
+    match control.github_installations(who).await {
+        Ok(list) if list.is_empty() => GitHub::NotInstalled { install: INSTALL },
+        Ok(list) => GitHub::Ready { accounts: list.into_iter().map(|it| it.account).collect::<Vec<_>>().join(", ") },
+        Err(error) if error.code == ErrorCode::GithubSignIn => GitHub::NotConnected { connect: CONNECT },
+        Err(error) => trouble(error),
+    }
+}
+
+/// Begins with a repository.
+pub(super) async fn begin(asker: Asker, State(control): State<Control>) -> Answer<Response> {
+    let view = control.begin_draft(&asker.who, None).await?;
+    Ok(to(&view.id, Step::Repository))
 }
 
 /// Forgets a draft.
