@@ -165,7 +165,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
     let mut list: Vec<(&'static str, askama::Result<String>)> = vec![
         ("front", crate::pages::front::Front { shell: Shell::bare(""), github: true }.render()),
         ("dashboard", dashboard(text).render()),
-        ("dashboard-empty", Dashboard { shell: shell(text), apps: Vec::new() }.render()),
+        ("dashboard-empty", Dashboard { shell: shell(text), apps: Vec::new(), unfinished: Vec::new() }.render()),
         ("status", status(text, None).render()),
         ("status-congratulations", status(text, Some(41)).render()),
         ("problem-404", problem(404, not_found).render()),
