@@ -196,7 +196,7 @@ fn what_changes_at_github_is_noted() {
     github.delete_branch("octo/store", "main");
     comes_to_warn(&platform, "the branch main of octo/store was deleted");
     let update = platform.cli(&["update", "shop", "--json"]);
-    assert!(update.code == 1 && update.stdout.contains("has no branch main"), "{} {}", update.code, update.stdout);
+    assert!(update.code == 1 && update.stderr.contains("has no branch main"), "{} {}", update.code, update.stderr);
     github.push("octo/store", "main", &[("app.py", &plain("back"))], "Back");
     says(&platform, "back");
     assert_eq!(warnings(&platform), "null");
@@ -209,7 +209,7 @@ fn what_changes_at_github_is_noted() {
     github.uninstall(installation);
     comes_to_warn(&platform, "the GitHub App was removed from octo");
     let update = platform.cli(&["update", "shop", "--json"]);
-    assert_eq!(update.code, 1, "{}", update.stdout);
+    assert_eq!(update.code, 1, "{}", update.stderr);
     let again = github.install(app.id, "octo", Some(&["store"]));
     assert!(wait_until(PATIENCE, || warnings(&platform) == "null"), "{}\n{}", warnings(&platform), deliveries(&platform));
     github.push("octo/store", "main", &[("app.py", &plain("again"))], "Again");
@@ -225,7 +225,7 @@ fn what_changes_at_github_is_noted() {
     assert_eq!(platform.get("shop", "/").text(), "again", "what is live stays");
     // Nobody sees what the App does not see.
     let strange = platform.cli(&["source", "shop", "set", "octo/nowhere", "main", "--json"]);
-    assert_eq!(strange.code, 1, "{}", strange.stdout);
+    assert_eq!(strange.code, 1, "{}", strange.stderr);
     platform.cli(&["source", "shop", "remove"]).expect(0);
     assert_eq!(warnings(&platform), "null");
 }
