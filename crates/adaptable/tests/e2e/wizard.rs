@@ -1,4 +1,4 @@
-//! The wizard through its forms, without a script: from an archive to a live app, the way of failure, two tabs.
+//! The wizard through its forms, without a script: from an archive to a live app, the way of failure, hostile input, two tabs.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -274,6 +274,73 @@ fn what_fails_is_told_before_and_after_it_is_deployed() {
     let (_, page) = browser.post(&format!("{base}/name"), &[("name", "failing")]);
     assert_eq!(page.status, 422);
     says(&page, &["the name failing is taken"]);
+}
+
+#[test]
+fn hostile_input_changes_nothing_and_is_shown_as_text() {
+    let platform = platform();
+    let browser = Browser::signed_in(&platform);
+    let good = archive(&platform, "good", &[("myapp.py", &flask("x")), ("requirements.txt", "flask\n")]);
+    let (at, page) = browser.upload("<script>alert(1).tar.gz", &good);
+    let base = at.strip_suffix("/template").unwrap_or_else(|| panic!("{at}: {}", page.text())).to_owned();
+    assert!(!page.text().contains("<script>alert"), "{}", page.text());
+    says(&page, &["&#60;script&#62;alert(1)"]);
+    assert!(!browser.get("/new").1.text().contains("<script>alert"));
+    // Archives that are none, that lead out, that are empty.
+    let cut = &good[..good.len() / 2];
+    for (name, bytes) in
+        [("a.tar.gz", &b"no archive"[..]), ("a.zip", b"PK\x03\x04"), ("a.tar.gz", cut), ("", &good), ("a.tar.gz", b"")]
+    {
+        let (at, page) = browser.upload(name, bytes);
+        assert_eq!(at, "/new/upload", "{name}");
+        assert!((400..500).contains(&page.status), "{name}: {}", page.status);
+        says(&page, &["role=\"alert\""]);
+    }
+    // Words that are none of ours.
+    for (step, fields) in [
+        ("template", &[("template", "cobol")][..]),
+        ("template", &[("template", "")]),
+        ("template", &[("directory", "../../etc")]),
+        ("template", &[]),
+    ] {
+        let (_, page) = browser.post(&format!("{base}/{step}"), fields);
+        assert!((400..500).contains(&page.status), "{step} {fields:?}: {}", page.status);
+    }
+    browser.post(&format!("{base}/template"), &[("template", "flask")]);
+    for value in ["oracle", "", "<b>"] {
+        let (_, page) = browser.post(&format!("{base}/database"), &[("database", value)]);
+        assert_eq!(page.status, 422, "{value}");
+    }
+    browser.post(&format!("{base}/database"), &[("database", "none")]);
+    let settings = format!("{base}/settings");
+    let markup = "\"><script>alert(2)</script>";
+    let (_, page) = browser.post(&settings, &[("key", "startCommand"), ("value", markup)]);
+    assert_eq!(page.status, 200);
+    assert!(!page.text().contains("<script>alert"), "{}", page.text());
+    for (key, value) in [("nothing", "x"), ("domains", "x.example"), ("environment", "no line"), ("pythonVersion", markup)] {
+        let (_, page) = browser.post(&settings, &[("key", key), ("value", value)]);
+        assert!((400..500).contains(&page.status), "{key}: {}", page.status);
+        assert!(!page.text().contains("<script>alert"), "{key}");
+    }
+    // Drafts that are not there, and addresses that are none.
+    for path in
+        ["/new/00000000000000000000000000000000/template", "/new/x/template", "/new/..%2f..%2fetc/name", "/new/%00/checks"]
+    {
+        let answer = browser.send("GET", path, "", b"");
+        assert!((400..500).contains(&answer.status), "{path}: {}", answer.status);
+    }
+    // Without the token, from another site, and without a session.
+    let before = browser.get(&settings).1.text();
+    let stolen = browser.send("POST", &settings, "application/x-www-form-urlencoded", b"key=startCommand&value=evil");
+    assert_eq!(stolen.status, 403);
+    assert!(browser.get(&settings).1.text().contains(&between(&before, "Start Command</span>", "</li>").expect("the row")[..40]));
+    let stranger = Browser { platform: &platform, cookies: Mutex::default(), csrf: Mutex::default() };
+    let answer = stranger.send("GET", &settings, "", b"");
+    assert!(answer.header("location").is_some_and(|to| to.starts_with("/sign-in")), "{} {:?}", answer.status, answer.headers);
+    // Discarded is gone.
+    browser.get("/new");
+    browser.post(&format!("{base}/discard"), &[]);
+    assert_eq!(browser.send("GET", &settings, "", b"").status, 404);
 }
 
 #[test]
