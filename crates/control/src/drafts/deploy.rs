@@ -13,6 +13,8 @@ use crate::{Control, clock};
 impl Control {
     /// Deploys a draft. A second call finds the deployment of the first, whatever came in between.
     pub async fn deploy_draft(&self, who: &Who, id: &str) -> Result<Accepted> {
+        // Before the checks: what another click is making would make the name look taken.
+        let _one_by_one = self.inner.drafts.deploying.lock().await;
         if let Some(before) = self.draft(who, id).await?.draft.deployed {
             return Ok(Accepted { app: before.app, deployment: before.deployment });
         }
@@ -22,7 +24,6 @@ impl Control {
                 ErrorBody::new(ErrorCode::Conflict, format!("{}: {}", check.title, check.reason)).help(check.help.clone())
             );
         }
-        let _one_by_one = self.inner.drafts.deploying.lock().await;
         let view = self.draft(who, id).await?;
         let draft = view.draft;
         if let Some(before) = draft.deployed {
