@@ -1,6 +1,7 @@
 //! Log lines of instances and of deployments.
 
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ impl LogQuery {
     pub fn to_text(&self) -> String {
         let mut parts = Vec::new();
         if let Some(since) = &self.since {
-            parts.push(format!("since={}", encode(since)));
+            parts.push(format!("since={}", utf8_percent_encode(since, ENCODED)));
         }
         if self.follow {
             parts.push("follow=true".to_owned());
@@ -84,20 +85,8 @@ impl LogQuery {
     }
 }
 
-/// Percent-encodes what is not plainly allowed in a query.
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
-            encoded.push(char::from(byte));
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            encoded.push('%');
-            encoded.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
-        }
-    }
-    encoded
-}
+/// What is encoded in a query: all but unreserved characters (RFC 3986, 2.3) and colons.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 #[cfg(test)]
 mod tests {

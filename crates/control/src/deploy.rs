@@ -111,12 +111,23 @@ impl Control {
         }
     }
 
-    /// The last deployments, the newest first.
-    pub async fn deployments(&self, name: &AppName) -> Result<Vec<api::Deployment>> {
+    /// The last deployments, the newest first; `limit` of them at most, among those before a number where one is given.
+    pub async fn deployments(
+        &self,
+        name: &AppName,
+        before: Option<DeploymentNumber>,
+        limit: u32,
+    ) -> Result<Vec<api::Deployment>> {
         let entry = self.entry(name)?;
         let (id, name, url) = (entry.id, name.clone(), self.urls().app(name));
-        self.read(move |tx| Ok(tx.deployments(id, 100)?.iter().map(|row| documents::deployment(&name, &url, row)).collect()))
-            .await
+        self.read(move |tx| {
+            let rows = match before {
+                Some(before) => tx.deployments_before(id, before, limit)?,
+                None => tx.deployments(id, limit)?,
+            };
+            Ok(rows.iter().map(|row| documents::deployment(&name, &url, row)).collect())
+        })
+        .await
     }
 
     /// One deployment.
@@ -216,7 +227,8 @@ impl Control {
         }
         let change = self.begin_change()?;
         let (id, now, kept) = (entry.id, clock::now(), request.clone());
-        let name = entry.name.clone();
+        let (name, once) = (entry.name.clone(), crate::once::current());
+        let answered = entry.name.clone();
         let (number, superseded) = self
             .write(move |tx| {
                 let mut superseded = Vec::new();
@@ -231,6 +243,11 @@ impl Control {
                 let new = NewDeployment { kind, request: &kept, commit_id: commit_id.as_deref() };
                 let number = tx.create_deployment(id, &new, now)?;
                 also(tx, number)?;
+                // Both or neither: a client that comes again with its key does not deploy twice.
+                if let Some(once) = once.filter(|_| kind != DeploymentKind::Settings) {
+                    let accepted = Accepted { app: answered, deployment: number };
+                    tx.answer_once(&once, 202, &serde_json::to_vec(&accepted).unwrap_or_default())?;
+                }
                 Ok((number, superseded))
             })
             .await?;

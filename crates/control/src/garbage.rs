@@ -49,6 +49,7 @@ impl Control {
             let uploads = self.clone();
             let _swept = tokio::task::spawn_blocking(move || uploads.inner.uploads.sweep(&needed)).await;
         }
+        self.sweep_once().await?;
         // Begun before the references are read: what builds hold from here on stays.
         let collection = self.inner.builder.collection();
         let revisions = self

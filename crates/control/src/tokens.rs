@@ -14,10 +14,20 @@ impl Control {
         let id = new.app.as_ref().map(|app| self.entry(app).map(|entry| entry.id)).transpose()?;
         let now = clock::now();
         let label = name.clone();
-        let (token, text) = self.write(move |tx| tx.create_token(&label, id, now)).await?;
-        let summary =
-            TokenSummary { id: token.to_string(), name, app: new.app, created_at: clock::timestamp(now), last_used_at: None };
-        Ok(CreatedToken { summary, token: text.to_string() })
+        let once = crate::once::current();
+        self.write(move |tx| {
+            let (token, text) = tx.create_token(&label, id, now)?;
+            let summary =
+                TokenSummary { id: token.to_string(), name, app: new.app, created_at: clock::timestamp(now), last_used_at: None };
+            let created = CreatedToken { summary, token: text.to_string() };
+            // Both or neither: a token that was made and never shown would be lost.
+            if let Some(once) = once {
+                let answer = zeroize::Zeroizing::new(serde_json::to_vec(&created).unwrap_or_default());
+                tx.answer_once(&once, 201, &answer)?;
+            }
+            Ok(created)
+        })
+        .await
     }
 
     /// Every token, without its text.

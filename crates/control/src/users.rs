@@ -124,7 +124,7 @@ impl Control {
     }
 
     async fn audit_since(&self, app: Option<AppName>, since: i64, before: Option<i64>, most: u32) -> Result<Vec<AuditEntry>> {
-        let rows = self.read(move |tx| tx.audit(app.as_ref(), since, before, most.clamp(1, 500))).await?;
+        let rows = self.read(move |tx| tx.audit(app.as_ref(), since, before, most.clamp(1, 1001))).await?;
         let entries = rows.into_iter().map(|row| AuditEntry {
             id: row.id,
             at: clock::timestamp(row.at),

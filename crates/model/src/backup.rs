@@ -62,6 +62,13 @@ impl fmt::Display for BackupId {
     }
 }
 
+impl std::str::FromStr for BackupId {
+    type Err = BackupIdError;
+    fn from_str(text: &str) -> Result<Self, BackupIdError> {
+        Self::parse(text)
+    }
+}
+
 impl TryFrom<String> for BackupId {
     type Error = BackupIdError;
     fn try_from(text: String) -> Result<Self, BackupIdError> {

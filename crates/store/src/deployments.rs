@@ -152,6 +152,15 @@ impl Tx<'_> {
         raws.into_iter().map(|raw| self.with_steps(app, raw)).collect()
     }
 
+    /// The newest `limit` deployments of an app among those before a number, newest first.
+    pub fn deployments_before(&self, app: AppId, before: DeploymentNumber, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+        let mut statement = self.db.prepare_cached(&format!(
+            "select {COLUMNS} from deployment where app = ? and number < ? order by number desc limit ?"
+        ))?;
+        let raws = statement.query_map(params![app.0, before.0, limit], Raw::read)?.collect::<Result<Vec<_>, _>>()?;
+        raws.into_iter().map(|raw| self.with_steps(app, raw)).collect()
+    }
+
     /// Begins a queued deployment.
     pub fn start_deployment(&self, app: AppId, number: DeploymentNumber, now: i64) -> Result<(), StoreError> {
         self.transition(app, number, DeploymentState::Running)?;

@@ -12,6 +12,7 @@ mod deployments;
 mod drafts;
 mod github;
 mod links;
+mod once;
 mod reports;
 mod revisions;
 pub mod seal;
@@ -36,6 +37,7 @@ pub use deployments::{Deployment, DeploymentEnd, DeploymentKind, NewDeployment, 
 pub use drafts::{DraftFacts, DraftRow};
 pub use github::{GitHubApp, InstallationRow, SourceRow, Trouble};
 pub use links::{Invite, LinkFor, NewInvite};
+pub use once::{Once, OnceId};
 pub use reports::{NewReport, Report};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
@@ -53,6 +55,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_identity.sql"),
     include_str!("../migrations/0007_draft.sql"),
     include_str!("../migrations/0006_github.sql"),
+    include_str!("../migrations/0008_idempotency.sql"),
 ];
 
 /// Why the store could not do what was asked.

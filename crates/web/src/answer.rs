@@ -25,6 +25,13 @@ impl From<ErrorBody> for Problem {
 }
 
 impl Problem {
+    pub(crate) fn internal() -> Self {
+        Self(
+            ErrorBody::new(ErrorCode::Internal, "the platform failed to answer")
+                .help("look into the platform's own log for the cause"),
+        )
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self(ErrorBody::new(ErrorCode::BadRequest, message))
     }

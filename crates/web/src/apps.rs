@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::access::{Asker, ForAnyone, ForApp, ToChange, ToOwn};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
 use crate::openapi::{Api, Operation, Tag};
+use crate::paging::{Order, Page};
 
 /// The operations of apps.
 pub(crate) fn operations(api: Api) -> Api {
@@ -36,6 +37,7 @@ fn running_routes(api: Api) -> Api {
         "/apps",
         Operation::new(Tag::Apps, "listApps", "The apps")
             .about("By name.")
+            .listed()
             .answers::<Vec<AppSummary>>(StatusCode::OK, "The apps.")
             .example::<Vec<AppSummary>>(json!([summary()])),
     )
@@ -91,6 +93,7 @@ fn read_routes(api: Api) -> Api {
         "/apps/{app}/revisions",
         Operation::new(Tag::Deployments, "listRevisions", "An app's revisions")
             .about("The newest first; those that are no longer kept are not among them.")
+            .listed()
             .answers::<Vec<RevisionSummary>>(StatusCode::OK, "The revisions."),
     )
     .get(
@@ -147,8 +150,8 @@ fn settings_routes(api: Api) -> Api {
     )
 }
 
-pub(crate) async fn list(_: ForAnyone, asker: Asker, State(control): State<Control>) -> Answer<Json<Vec<AppSummary>>> {
-    Ok(Json(control.apps(&asker.who).await?))
+pub(crate) async fn list(_: ForAnyone, asker: Asker, State(control): State<Control>, page: Page) -> Answer<Response> {
+    page.cut(control.apps(&asker.who).await?, Order::Up, |entry| entry.app.clone())
 }
 
 pub(crate) async fn status(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<AppStatus>> {
@@ -172,8 +175,8 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn revisions(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<Vec<RevisionSummary>>> {
-    Ok(Json(control.revisions(&app).await?))
+pub(crate) async fn revisions(ForApp(app): ForApp, State(control): State<Control>, page: Page) -> Answer<Response> {
+    page.cut(control.revisions(&app).await?, Order::Down, |entry| entry.revision)
 }
 
 pub(crate) async fn split(

@@ -7,6 +7,7 @@ use api::{BackupDocument, ErrorCode, MomentDocument, RestoreDocument};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use control::Control;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use crate::access::{ForApp, ForPlatform};
 use crate::answer::{Answer, Problem};
 use crate::openapi::{Api, Operation, Tag};
+use crate::paging::{Order, Page};
 
 /// How whatever concerns backups may fail.
 const FAILS: &[ErrorCode] = &[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::BackupFailed, ErrorCode::DatabaseFailed];
@@ -27,12 +29,14 @@ pub(crate) fn operations(api: Api) -> Api {
         "/apps/{app}/database/backups",
         Operation::new(Tag::Databases, "listBackups", "The backups of an app's database")
             .about("The newest first. Those of deleted apps of the same name are shown to whom the whole platform is open to.")
+            .listed()
             .answers::<Vec<BackupDocument>>(StatusCode::OK, "The backups."),
     )
     .post(
         "/apps/{app}/database/backups",
         Operation::new(Tag::Databases, "createBackup", "Make a backup, and verify it")
             .about("Answers when both are done. A backup counts once it was restored into a scratch database.")
+            .once()
             .answers::<BackupDocument>(StatusCode::OK, "The backup.")
             .fails(FAILS),
     )
@@ -65,8 +69,8 @@ pub(crate) fn operations(api: Api) -> Api {
 /// Whether the platform is open to the one who asks.
 type Whole = Result<ForPlatform, Problem>;
 
-pub(crate) async fn list(ForApp(app): ForApp, whole: Whole, State(control): State<Control>) -> Answer<Json<Vec<BackupDocument>>> {
-    Ok(Json(control.backups(&app, whole.is_ok()).await?))
+pub(crate) async fn list(ForApp(app): ForApp, whole: Whole, State(control): State<Control>, page: Page) -> Answer<Response> {
+    page.cut(control.backups(&app, whole.is_ok()).await?, Order::Down, |entry| entry.backup.clone())
 }
 
 pub(crate) async fn create(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<BackupDocument>> {

@@ -18,6 +18,10 @@ use tokio_util::io::StreamReader;
 use crate::access::{Asker, ForAnyone, ForApp, ToDeploy};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
 use crate::openapi::{Api, Operation, Tag};
+use crate::paging::Page;
+
+/// Deployments on a page, where the request does not say how many.
+const SHOWN: u32 = 100;
 
 /// The operations of deployments.
 pub(crate) fn operations(api: Api) -> Api {
@@ -43,6 +47,7 @@ pub(crate) fn operations(api: Api) -> Api {
                 "upload": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "options": { "database": "postgres", "env": { "GREETING": "hello" } },
             }))
+            .once()
             .answers::<Accepted>(StatusCode::ACCEPTED, "It is recorded, and runs when its turn comes.")
             .example::<Accepted>(json!({ "app": "my-shop", "deployment": 3 }))
             .fails(&[ErrorCode::UploadNotFound, ErrorCode::InvalidSettings, ErrorCode::Conflict, ErrorCode::DatabaseFailed]),
@@ -51,6 +56,7 @@ pub(crate) fn operations(api: Api) -> Api {
         "/apps/{app}/deployments",
         Operation::new(Tag::Deployments, "listDeployments", "An app's deployments")
             .about("The newest first.")
+            .listed()
             .answers::<Vec<Deployment>>(StatusCode::OK, "The deployments."),
     )
     .get(
@@ -79,6 +85,7 @@ pub(crate) fn operations(api: Api) -> Api {
         Operation::new(Tag::Deployments, "rollBack", "Serve an earlier revision again")
             .about("The one served before, where none is named.")
             .body::<RollbackRequest>(json!({ "to": 3 }))
+            .once()
             .answers::<Accepted>(StatusCode::ACCEPTED, "It is recorded, and runs when its turn comes.")
             .fails(&[ErrorCode::RevisionNotFound, ErrorCode::Conflict]),
     )
@@ -107,8 +114,9 @@ pub(crate) async fn rollback(
     Ok((StatusCode::ACCEPTED, Json(control.rollback(&app, request.to).await?)))
 }
 
-pub(crate) async fn list(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<Vec<Deployment>>> {
-    Ok(Json(control.deployments(&app).await?))
+pub(crate) async fn list(ForApp(app): ForApp, State(control): State<Control>, page: Page) -> Answer<Response> {
+    let found = control.deployments(&app, page.after()?, page.wanted(SHOWN)).await?;
+    Ok(page.answer(found, SHOWN, |entry: &Deployment| entry.deployment))
 }
 
 pub(crate) async fn show(

@@ -17,6 +17,7 @@ mod figures;
 mod git;
 mod github;
 mod headers;
+mod once;
 mod openapi;
 mod pages;
 mod paging;
@@ -66,6 +67,8 @@ pub fn description(url: &str) -> serde_json::Value {
 fn table(table: Table) -> Table {
     pages::github::routes(pages::routes(api(table)))
         .get("/api/openapi.json", Needs::Nothing, platform::description)
+        .get("/api/docs", Needs::Nothing, pages::api_docs::docs)
+        .get("/help/errors/{code}", Needs::Nothing, pages::api_docs::error)
         .get("/", Needs::Nothing, pages::front::front)
         .post_quietly("/theme", Needs::Nothing, pages::front::theme)
         .get("/assets/{name}", Needs::Nothing, pages::assets::serve)

@@ -74,7 +74,6 @@ pub(crate) fn operations() -> Vec<Described> {
     api.0
 }
 
-#[expect(dead_code, reason = "what keeps answers comes next")]
 /// Which operations take an `Idempotency-Key`: their methods and whole paths, as the router has them.
 pub(crate) fn once() -> HashSet<(&'static str, String)> {
     let once = operations().into_iter().filter(|described| described.operation.once);

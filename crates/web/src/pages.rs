@@ -1,6 +1,7 @@
 //! The platform's pages: their frame, what they are made of, and one module for each of them.
 
 mod account;
+pub(crate) mod api_docs;
 pub(crate) mod app_head;
 pub(crate) mod assets;
 mod dashboard;

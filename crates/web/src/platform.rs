@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::access::{ForAnyone, ForPlatform};
 use crate::answer::{Answer, Parsed};
 use crate::openapi::{Api, Operation, Tag};
+use crate::paging::{Order, Page};
 
 /// The platform's operations.
 pub(crate) fn operations(api: Api) -> Api {
@@ -51,6 +52,7 @@ pub(crate) fn operations(api: Api) -> Api {
         "/tokens",
         Operation::new(Tag::Access, "listTokens", "The access tokens, without their secrets")
             .about("The oldest first. For whom the whole platform is open to.")
+            .listed()
             .answers::<Vec<TokenSummary>>(StatusCode::OK, "The tokens."),
     )
     .post(
@@ -58,6 +60,7 @@ pub(crate) fn operations(api: Api) -> Api {
         Operation::new(Tag::Access, "createToken", "Make an access token")
             .about("The token itself is in this answer and nowhere else. With `app` it opens that app alone.")
             .body::<NewToken>(json!({ "name": "laptop" }))
+            .once()
             .answers::<CreatedToken>(StatusCode::CREATED, "The token.")
             .fails(&[ErrorCode::AppNotFound]),
     )
@@ -109,8 +112,9 @@ pub(crate) async fn doctor(_: ForPlatform, State(control): State<Control>) -> Js
     Json(control.doctor().await)
 }
 
-pub(crate) async fn tokens(_: ForPlatform, State(control): State<Control>) -> Answer<Json<Vec<TokenSummary>>> {
-    Ok(Json(control.tokens().await?))
+pub(crate) async fn tokens(_: ForPlatform, State(control): State<Control>, page: Page) -> Answer<Response> {
+    // An id is a number in the clothes of a text.
+    page.cut(control.tokens().await?, Order::Up, |entry| entry.id.parse::<u64>().unwrap_or_default())
 }
 
 pub(crate) async fn create_token(

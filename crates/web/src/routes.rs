@@ -3,6 +3,8 @@
 //! Nothing is reachable but through this table: a route without a line that says who may is not possible, and a change without a word
 //! for the audit log neither. Tests walk the table as nobody, as a stranger, as a viewer.
 
+use std::collections::HashSet;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request, State};
 use axum::handler::Handler;
@@ -14,7 +16,7 @@ use model::AppName;
 
 use crate::access::Asker;
 use crate::answer::{Answer, Problem};
-use crate::pages;
+use crate::{once, openapi, pages};
 
 /// What a request must be allowed to do before its handler runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(crate) struct Table {
     router: Router<Control>,
     prefix: &'static str,
     routes: Vec<Route>,
+    /// What takes an `Idempotency-Key`, as its description says.
+    once: HashSet<(&'static str, String)>,
 }
 
 macro_rules! changing {
@@ -75,12 +79,12 @@ macro_rules! changing {
 
 impl Table {
     pub(crate) fn new(control: Control) -> Self {
-        Self { control: Some(control), router: Router::new(), prefix: "", routes: Vec::new() }
+        Self { control: Some(control), router: Router::new(), prefix: "", routes: Vec::new(), once: openapi::once() }
     }
 
     /// A table that is only to be listed: its router has nothing.
     pub(crate) fn listing() -> Self {
-        Self { control: None, router: Router::new(), prefix: "", routes: Vec::new() }
+        Self { control: None, router: Router::new(), prefix: "", routes: Vec::new(), once: HashSet::new() }
     }
 
     /// What follows lies below this path.
@@ -135,8 +139,12 @@ impl Table {
     {
         let path = format!("{}{path}", self.prefix);
         if let Some(control) = self.control.clone() {
-            let guard = Guard { control, needs, what };
-            let mut route = on(filter, handler).layer(from_fn_with_state(guard, check));
+            let guard = Guard { control: control.clone(), needs, what };
+            let mut route = on(filter, handler);
+            if self.once.contains(&(method, path.clone())) {
+                route = route.layer(from_fn_with_state(control, once::keep));
+            }
+            route = route.layer(from_fn_with_state(guard, check));
             if long {
                 route = route.layer(DefaultBodyLimit::disable());
             }
@@ -168,7 +176,11 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         return if pages::is_page(parts.uri.path()) { pages::refuse(&parts, &asker, problem) } else { problem.into_response() };
     }
     let response = next.run(Request::from_parts(parts, body)).await;
-    if !guard.what.is_empty() && !guard.needs.is_open() && response.status().as_u16() < 400 {
+    if !guard.what.is_empty()
+        && !guard.needs.is_open()
+        && response.status().as_u16() < 400
+        && !response.headers().contains_key(once::REPLAY)
+    {
         let app = named.and_then(|name| AppName::parse(&name).ok());
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone()).unwrap_or_default();
         guard.control.audit(&asker.who, guard.what, app.as_ref(), &detail, &asker.address).await;

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::access::{Asker, ForAnyone, ForApp, ForPlatform, ToOwn};
 use crate::answer::{Answer, Parsed, Problem};
 use crate::openapi::{Api, Operation, Tag};
+use crate::paging::{Order, Page};
 use crate::routes::Detail;
 
 /// The operations of users, invitations, sessions, members and the audit log.
@@ -40,6 +41,7 @@ fn users_of_all(api: Api) -> Api {
         "/users",
         Operation::new(Tag::Access, "listUsers", "The users")
             .about("By name. For whom the whole platform is open to.")
+            .listed()
             .answers::<Vec<UserDocument>>(StatusCode::OK, "The users."),
     )
     .get(
@@ -85,6 +87,7 @@ fn ways_in(api: Api) -> Api {
         Operation::new(Tag::Access, "createInvite", "Invite somebody")
             .about("The link is in this answer and nowhere else. It is good for seven days, and once.")
             .body::<NewInvite>(json!({ "note": "Ada", "app": "shop", "app_role": "viewer" }))
+            .once()
             .answers::<CreatedInvite>(StatusCode::CREATED, "The invitation, with its link.")
             .fails(&[ErrorCode::AppNotFound]),
     )
@@ -102,6 +105,7 @@ fn ways_in(api: Api) -> Api {
                  the first one.",
             )
             .body::<NewSignInLink>(json!({ "user": "ada" }))
+            .once()
             .answers::<SignInLink>(StatusCode::CREATED, "The link.")
             .fails(&[ErrorCode::UserNotFound, ErrorCode::NotFound, ErrorCode::Conflict]),
     )
@@ -153,13 +157,14 @@ fn log(api: Api) -> Api {
         Operation::new(Tag::Access, "listAudit", "Who changed what")
             .about("The newest first. For whom the whole platform is open to.")
             .query::<AuditQuery>()
+            .listed()
             .answers::<Vec<AuditEntry>>(StatusCode::OK, "The changes."),
     )
     .get(
         "/apps/{app}/audit",
         Operation::new(Tag::Access, "listAppAudit", "Who changed what of an app")
             .about("The newest first. For its owners.")
-            .query::<AppAuditQuery>()
+            .listed()
             .answers::<Vec<AuditEntry>>(StatusCode::OK, "The changes.")
             .fails(&[ErrorCode::AppNotFound]),
     )
@@ -188,8 +193,10 @@ pub(crate) async fn me(asker: Asker, State(control): State<Control>) -> Answer<J
     Ok(Json(control.me(&asker.who).await?.ok_or_else(|| Problem(ErrorBody::new(ErrorCode::UserNotFound, "this user is gone")))?))
 }
 
-pub(crate) async fn list(_: ForPlatform, State(control): State<Control>) -> Answer<Json<Vec<UserDocument>>> {
-    Ok(Json(control.users().await?))
+pub(crate) async fn list(_: ForPlatform, State(control): State<Control>, page: Page) -> Answer<Response> {
+    let mut users = control.users().await?;
+    users.sort_by(|one, other| one.name.cmp(&other.name));
+    page.cut(users, Order::Up, |entry| entry.name.clone())
 }
 
 pub(crate) async fn show(_: ForPlatform, State(control): State<Control>, Path(name): Path<String>) -> Answer<Json<UserDocument>> {
@@ -295,21 +302,6 @@ pub(crate) async fn remove_member(
 pub(crate) struct AuditQuery {
     /// Only what was about this app.
     app: Option<AppName>,
-    /// Only what came before the entry of this number.
-    before: Option<i64>,
-    /// Entries at most, 1 to 500.
-    #[schemars(range(min = 1, max = 500))]
-    limit: Option<u32>,
-}
-
-/// Which part of an app's audit log.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct AppAuditQuery {
-    /// Only what came before the entry of this number.
-    before: Option<i64>,
-    /// Entries at most, 1 to 500.
-    #[schemars(range(min = 1, max = 500))]
-    limit: Option<u32>,
 }
 
 /// How many entries come at once where nothing is said.
@@ -319,16 +311,14 @@ pub(crate) async fn audit(
     _: ForPlatform,
     State(control): State<Control>,
     query: Result<Query<AuditQuery>, QueryRejection>,
-) -> Answer<Json<Vec<AuditEntry>>> {
+    page: Page,
+) -> Answer<Response> {
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    Ok(Json(control.audit_log(query.app.as_ref(), query.before, query.limit.unwrap_or(ENTRIES)).await?))
+    let found = control.audit_log(query.app.as_ref(), page.after()?, page.wanted(ENTRIES)).await?;
+    Ok(page.answer(found, ENTRIES, |entry: &AuditEntry| entry.id))
 }
 
-pub(crate) async fn app_audit(
-    ToOwn(app): ToOwn,
-    State(control): State<Control>,
-    query: Result<Query<AppAuditQuery>, QueryRejection>,
-) -> Answer<Json<Vec<AuditEntry>>> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    Ok(Json(control.app_audit(&app, query.before, query.limit.unwrap_or(ENTRIES)).await?))
+pub(crate) async fn app_audit(ToOwn(app): ToOwn, State(control): State<Control>, page: Page) -> Answer<Response> {
+    let found = control.app_audit(&app, page.after()?, page.wanted(ENTRIES)).await?;
+    Ok(page.answer(found, ENTRIES, |entry: &AuditEntry| entry.id))
 }

@@ -1,10 +1,11 @@
 //! The endpoints, one method each.
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use model::backup::BackupId;
 use model::{AppName, DeploymentNumber, Settings};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Client, ClientError, Lines, RequestBody, full};
@@ -46,12 +47,13 @@ impl Client {
 
     /// Begins a deployment; creates the app at its first.
     pub async fn deploy(&self, app: &AppName, request: &DeployRequest) -> Result<Accepted, ClientError> {
-        self.call(Method::POST, &format!("/apps/{app}/deployments"), Some(request)).await
+        self.create(&format!("/apps/{app}/deployments"), request).await
     }
 
     /// The app's deployments, the newest first.
     pub async fn deployments(&self, app: &AppName) -> Result<Vec<Deployment>, ClientError> {
-        self.call(Method::GET, &format!("/apps/{app}/deployments"), NOTHING).await
+        // The newest thousand; who wants to know of those before has the API.
+        self.call(Method::GET, &format!("/apps/{app}/deployments?limit=1000"), NOTHING).await
     }
 
     /// One deployment.
@@ -72,7 +74,7 @@ impl Client {
 
     /// All apps.
     pub async fn apps(&self) -> Result<Vec<AppSummary>, ClientError> {
-        self.call(Method::GET, "/apps", NOTHING).await
+        self.pages("/apps").await
     }
 
     /// One app, with what runs of it.
@@ -96,12 +98,12 @@ impl Client {
 
     /// The app's revisions, the newest first.
     pub async fn revisions(&self, app: &AppName) -> Result<Vec<RevisionSummary>, ClientError> {
-        self.call(Method::GET, &format!("/apps/{app}/revisions"), NOTHING).await
+        self.pages(&format!("/apps/{app}/revisions")).await
     }
 
     /// Serves an earlier revision again.
     pub async fn rollback(&self, app: &AppName, request: &RollbackRequest) -> Result<Accepted, ClientError> {
-        self.call(Method::POST, &format!("/apps/{app}/rollback"), Some(request)).await
+        self.create(&format!("/apps/{app}/rollback"), request).await
     }
 
     /// The app's log.
@@ -175,7 +177,7 @@ impl Client {
 
     /// The backups of the app's database, the newest first.
     pub async fn backups(&self, app: &AppName) -> Result<Vec<BackupDocument>, ClientError> {
-        self.call(Method::GET, &format!("/apps/{app}/database/backups"), NOTHING).await
+        self.pages(&format!("/apps/{app}/database/backups")).await
     }
 
     /// Makes a backup of the app's database, and verifies it.
@@ -196,6 +198,41 @@ impl Client {
     /// Puts what the app's database held at a moment in the place of what it holds.
     pub async fn restore_moment(&self, app: &AppName, at: Timestamp) -> Result<MomentDocument, ClientError> {
         self.patient(&format!("/apps/{app}/database/restore?at={at}")).await
+    }
+
+    /// All pages of a list, one after the other.
+    pub(super) async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        let mut all = Vec::new();
+        let mut next = Some(format!("{path}?limit=1000"));
+        while let Some(path) = next.take() {
+            let response = self.send(Method::GET, &path, NOTHING).await?;
+            next = next_page(response.headers());
+            let page: Vec<T> = self.document(response).await?;
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page);
+        }
+        Ok(all)
+    }
+
+    /// Makes something, once: where the connection broke, whether that was before or after, the same is asked for again.
+    pub(super) async fn create<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, ClientError> {
+        let key = HeaderValue::from_str(&format!("{:032x}", rand::random::<u128>()));
+        let key = key.map_err(|_impossible| ClientError::Request { what: path.to_owned() })?;
+        let bytes = serde_json::to_vec(body).map_err(|_unwritable| ClientError::Request { what: path.to_owned() })?;
+        let once = || async {
+            let mut request = self.request(Method::POST, path, full(bytes.clone()))?;
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(crate::JSON));
+            request.headers_mut().insert("idempotency-key", key.clone());
+            let response = self.exchange(request, Some(super::PATIENCE)).await?;
+            let response = self.success(response).await?;
+            self.document(response).await
+        };
+        match once().await {
+            Err(ClientError::Broken { .. }) => once().await,
+            other => other,
+        }
     }
 
     /// How long it takes is a matter of the database's size, so it has no limit here.
@@ -240,12 +277,12 @@ impl Client {
 
     /// Makes an access token.
     pub async fn create_token(&self, token: &NewToken) -> Result<CreatedToken, ClientError> {
-        self.call(Method::POST, "/tokens", Some(token)).await
+        self.create("/tokens", token).await
     }
 
     /// The access tokens, without their secrets.
     pub async fn tokens(&self) -> Result<Vec<TokenSummary>, ClientError> {
-        self.call(Method::GET, "/tokens", NOTHING).await
+        self.pages("/tokens").await
     }
 
     /// Makes a token invalid.
@@ -254,5 +291,27 @@ impl Client {
             return Err(ClientError::Request { what: format!("{id:?} as the id of a token (see 'adaptable token list')") });
         }
         self.send(Method::DELETE, &format!("/tokens/{id}"), NOTHING).await.map(drop)
+    }
+}
+
+/// The next page of a list, below the prefix: the `Link` (RFC 8288) with `rel="next"`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = links.flat_map(|links| links.split(", ")).find(|link| link.contains("rel=\"next\""))?;
+    let target = next.trim().strip_prefix('<')?.split('>').next()?;
+    Some(target.strip_prefix(crate::PREFIX)?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_one_of_this_platform() {
+        let next = |value: &'static str| next_page(&HeaderMap::from_iter([(header::LINK, HeaderValue::from_static(value))]));
+        assert_eq!(next("</api/v1/apps?limit=2&cursor=abc>; rel=\"next\"").as_deref(), Some("/apps?limit=2&cursor=abc"));
+        assert_eq!(next("</help>; rel=\"help\", </api/v1/tokens?cursor=x>; rel=\"next\"").as_deref(), Some("/tokens?cursor=x"));
+        assert_eq!(next("<https://elsewhere.example/api/v1/apps>; rel=\"next\""), None);
+        assert_eq!(next("</api/v1/apps>; rel=\"prev\""), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::users::{
 impl Client {
     /// The users.
     pub async fn users(&self) -> Result<Vec<UserDocument>, ClientError> {
-        self.call(Method::GET, "/users", NOTHING).await
+        self.pages("/users").await
     }
 
     /// Changes a user's role, or locks them out or in.
@@ -33,7 +33,7 @@ impl Client {
 
     /// Makes an invitation.
     pub async fn create_invite(&self, invite: &NewInvite) -> Result<CreatedInvite, ClientError> {
-        self.call(Method::POST, "/invites", Some(invite)).await
+        self.create("/invites", invite).await
     }
 
     /// The invitations that can still be taken.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use http::HeaderValue;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::settings::Credentials;
@@ -112,17 +113,12 @@ pub(super) fn token_address(realm: &str, service: Option<&str>, repository: &str
     address
 }
 
+/// What is encoded in the value of a query.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'/');
+
 /// A text as a value in a query: unreserved characters, and those of scopes that need no encoding there, stay.
 fn encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        use std::fmt::Write;
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            let _a_string_takes_all = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// `Authorization` with the token in an answer.

@@ -138,14 +138,12 @@ impl Operation {
         self
     }
 
-    #[expect(dead_code, reason = "what keeps answers comes next")]
     /// It makes something, and takes an `Idempotency-Key`.
     pub(crate) fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    #[expect(dead_code, reason = "pages come next")]
     /// Its answer is a list that comes in pages.
     pub(crate) fn listed(mut self) -> Self {
         self.listed = true;
