@@ -1,8 +1,8 @@
 //! Backups of databases on the wire.
 
 use jiff::Timestamp;
-use model::AppName;
 use model::backup::{BackupId, BackupKind, BackupState};
+use model::{AppName, DatabaseType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,4 +61,54 @@ pub struct RestoreDocument {
     pub restored: BackupId,
     /// The backup of what it held before.
     pub before: BackupId,
+}
+
+/// Answer to `GET /backups`: where the platform stands with the backups of all apps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupOverview {
+    /// The places where backups lie; the nearest first.
+    pub places: Vec<BackupPlace>,
+    /// Apps that have a database, by name.
+    pub apps: Vec<AppBackups>,
+    /// Apps that were deleted, and whose backups are still kept.
+    pub gone: Vec<GoneBackups>,
+}
+
+/// A place where backups lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupPlace {
+    /// Where it is.
+    pub place: String,
+    /// Why it can't be used; empty where it can.
+    pub problem: String,
+}
+
+/// Where one app stands with its backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppBackups {
+    /// The app.
+    pub app: AppName,
+    /// The kind of its database.
+    pub database: DatabaseType,
+    /// The newest that counts.
+    pub newest: Option<BackupDocument>,
+    /// The one that was made last.
+    pub last: Option<BackupDocument>,
+    /// How many there are.
+    pub count: usize,
+    /// What they take together.
+    pub bytes: u64,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// Backups of an app that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GoneBackups {
+    /// The app that was.
+    pub app: AppName,
+    /// How many there are.
+    pub count: usize,
+    /// What they take together.
+    pub bytes: u64,
 }

@@ -38,6 +38,8 @@ pub struct AppHistory {
     pub step_seconds: u32,
     /// Since when the platform has looked; before that nothing is known.
     pub since: Timestamp,
+    /// How long all requests of the range took; none where there were none.
+    pub latency: Option<Latency>,
     /// The steps, the oldest first; the last one is the one that runs.
     pub steps: Vec<HistoryStep>,
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod github;
 pub mod history;
 pub mod logs;
+pub mod machine;
 pub mod platform;
 pub mod schema;
 pub mod tokens;
@@ -25,7 +26,9 @@ pub use apps::{
     AppState, AppStatus, AppSummary, EnvKind, EnvPatch, EnvVariables, InstanceState, InstanceStatus, LastHour, RevisionSummary,
     RollbackRequest, ScalePatch, SettingsChanged, Split,
 };
-pub use backups::{BackupDocument, MomentDocument, RestoreDocument, VerifiedDocument};
+pub use backups::{
+    AppBackups, BackupDocument, BackupOverview, BackupPlace, GoneBackups, MomentDocument, RestoreDocument, VerifiedDocument,
+};
 pub use checks::{Preflight, PreflightCheck, PreflightState};
 pub use client::{Client, ClientError};
 pub use databases::{DatabaseInfo, OutsideAccess};
@@ -39,6 +42,7 @@ pub use github::{
 };
 pub use history::{AppHistory, HistoryRange, HistoryStep, Latency, RequestCounts};
 pub use logs::{LogLine, LogQuery, Stream};
+pub use machine::{AppUse, DiskPart, DiskUse, MachineReport, MemoryUse, OpenDeployment};
 pub use platform::{Check, CheckState, DoctorReport, Platform};
 pub use schema::settings_schema;
 pub use tokens::{CreatedToken, NewToken, TokenSummary};

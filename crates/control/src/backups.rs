@@ -2,6 +2,7 @@
 
 mod moment;
 mod night;
+mod overview;
 mod places;
 mod report;
 mod restore;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use api::{AppHistory, HistoryRange, HistoryStep, Latency, RequestCounts};
 use edge::Visits;
-use figures::history::Range;
+use figures::history::{Merge as _, Range};
 use jiff::Timestamp;
 use model::AppName;
 
@@ -26,6 +26,8 @@ impl Control {
         let counters = entry.handle.counters();
         let bounds: Vec<f64> = counters.latency().snapshot().buckets.iter().map(|(bound, _)| *bound).collect();
         let (visits, rooms) = (counters.history(), entry.specs.meter.history());
+        let mut all = Visits::default();
+        visits.until(steps, now).into_iter().flatten().for_each(|visits| all.merge(visits));
         let since = clock::timestamp(self.inner.started_at);
         // What ran before the first step runs on in it.
         let mut held = rooms.before(steps, now).map_or((0, 0), |room| (room.instances.1, room.memory.1));
@@ -38,7 +40,8 @@ impl Control {
             held = room.map_or(held, |room| (room.instances.1, room.memory.1));
             step
         });
-        Ok(AppHistory { app: name.clone(), range, step_seconds: steps.step(), since, steps: list.collect() })
+        let latency = latency(&all.latency, &bounds);
+        Ok(AppHistory { app: name.clone(), range, step_seconds: steps.step(), since, latency, steps: list.collect() })
     }
 }
 

@@ -6,12 +6,69 @@ use model::environment::Environment;
 use model::{AppName, DatabaseType, Resources, Serving, Settings};
 use store::DeploymentKind;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::deploy::Request;
 use crate::error::{Result, app_not_found, invalid_settings};
 use crate::registry::Entry;
 use crate::{Control, databases};
 
+/// When changed settings take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// With a deployment that is made for them now, where something is live.
+    Now,
+    /// With whatever is deployed next.
+    Later,
+}
+
+/// The version of a settings document: another one for each that differs.
+pub fn settings_version(settings: &Settings) -> String {
+    // A document of plain data can always be written; if it could not, no version would be any other's.
+    let text = serde_json::to_vec(settings).unwrap_or_default();
+    Sha256::digest(&text).iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 impl Control {
+    /// Replaces the settings document of a version: where it has another one by now, nothing is changed, and the error's code is
+    /// [`ErrorCode::Conflict`].
+    pub async fn save_settings(&self, name: &AppName, base: &str, settings: Settings, effect: Effect) -> Result<SettingsChanged> {
+        let base = base.to_owned();
+        let edit = move |document: &mut Settings| {
+            if settings_version(document) != base {
+                return Err(ErrorBody::new(ErrorCode::Conflict, "the settings were changed by somebody else meanwhile")
+                    .help("look at what is stored now, and save again"));
+            }
+            *document = settings;
+            Ok(())
+        };
+        let mut changed = self.change_with(name, edit, Effect::Later).await?;
+        if effect == Effect::Now {
+            let entry = self.entry(name)?;
+            let lookup = name.clone();
+            let live = self.read(move |tx| Ok(tx.app(&lookup)?.and_then(|app| app.live))).await?;
+            if live.is_some() {
+                changed.deployment = Some(self.enqueue(&entry, DeploymentKind::Settings, Request::Settings, None).await?);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether something is saved that what is live was not started with, and that needs no build.
+    pub async fn settings_wait(&self, name: &AppName) -> Result<bool> {
+        let name = name.clone();
+        self.read(move |tx| {
+            let Some(app) = tx.app(&name)? else { return Ok(false) };
+            let Some(live) = app.live.map(|live| tx.revision(app.id, live)).transpose()?.flatten() else { return Ok(false) };
+            let (spec, settings) = (&live.spec, &app.settings);
+            Ok(spec.environment != settings.environment
+                || spec.resources != settings.resource_config
+                || spec.idle_timeout != settings.idle_timeout
+                || spec.serving != settings.serving)
+        })
+        .await
+    }
+
     /// The settings document.
     pub async fn settings(&self, name: &AppName) -> Result<Settings> {
         let name = name.clone();
@@ -76,6 +133,15 @@ impl Control {
     }
 
     async fn change(&self, name: &AppName, edit: impl FnOnce(&mut Settings) -> Result<()> + Send) -> Result<SettingsChanged> {
+        self.change_with(name, edit, Effect::Now).await
+    }
+
+    async fn change_with(
+        &self,
+        name: &AppName,
+        edit: impl FnOnce(&mut Settings) -> Result<()> + Send,
+        effect: Effect,
+    ) -> Result<SettingsChanged> {
         let entry = self.entry(name)?;
         let before = entry.settings.lock().await;
         let old = self.settings(name).await?;
@@ -94,7 +160,7 @@ impl Control {
             let name = name.clone();
             self.read(move |tx| Ok(tx.app(&name)?.and_then(|app| app.live))).await?
         };
-        let deployment = match (runs, live) {
+        let deployment = match (runs && effect == Effect::Now, live) {
             (true, Some(_)) => Some(self.enqueue(&entry, DeploymentKind::Settings, Request::Settings, None).await?),
             _ => None,
         };
@@ -133,5 +199,23 @@ fn build_part(settings: &Settings) -> Settings {
         database_type: DatabaseType::None,
         database: DatabaseSettings::default(),
         ..settings.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_another_version() {
+        let plain = Settings::default();
+        let mut other = plain.clone();
+        assert_eq!(settings_version(&plain), settings_version(&other));
+        other.start_command = Some("x".to_owned());
+        let first = settings_version(&other);
+        assert_ne!(settings_version(&plain), first);
+        other.set_environment([(model::EnvName::parse("A").expect("a name"), String::new())]);
+        assert_ne!(settings_version(&other), first);
+        assert_eq!(first.len(), 24);
     }
 }

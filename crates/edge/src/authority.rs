@@ -56,6 +56,13 @@ pub(crate) struct Leaf {
     pub(crate) renew_at: OffsetDateTime,
 }
 
+impl Leaf {
+    /// Until when clients accept it.
+    pub(crate) fn expires_at(&self) -> OffsetDateTime {
+        self.renew_at + RENEW_BEFORE
+    }
+}
+
 /// The platform's own certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,

@@ -8,6 +8,7 @@ mod access;
 mod app;
 mod authority;
 mod body;
+mod certificate;
 mod config;
 mod freeze;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -29,6 +30,7 @@ pub use app::settings::{AppSettings, AppStatus, Failure, FailureKind};
 pub use app::{Activate, AppHandle};
 pub use authority::{Authority, AuthorityError};
 pub use body::{BodyError, EdgeBody};
+pub use certificate::{CertificateFacts, certificate_facts};
 pub use config::{EdgeConfig, Limits, Plain};
 pub use freeze::{Freeze, FreezeTimer};
 pub use host::{HostError, HostName};

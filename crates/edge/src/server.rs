@@ -22,7 +22,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -31,8 +31,8 @@ use tokio_rustls::TlsAcceptor;
 use self::clients::Clients;
 use self::ending::{EdgeThread, Ending};
 use crate::listen::Sockets;
-use crate::tls::{self, Certificates};
-use crate::{AccessLog, Activate, Authority, EdgeConfig, EdgeError, Limits, Plain, PlatformService, Routes};
+use crate::tls::{self, Certificates, Leaves};
+use crate::{AccessLog, Activate, Authority, EdgeConfig, EdgeError, HostName, Limits, Plain, PlatformService, Routes};
 
 /// Changes the table of routes of an edge; cheap to clone.
 #[derive(Debug, Clone)]
@@ -40,11 +40,12 @@ pub struct EdgeHandle {
     routes: Arc<ArcSwap<Routes>>,
     connections: Arc<AtomicUsize>,
     access_log_lost: Option<Arc<AtomicU64>>,
+    leaves: Arc<Leaves>,
 }
 
 impl EdgeHandle {
     pub(crate) fn new(access_log_lost: Option<Arc<AtomicU64>>) -> Self {
-        Self { routes: Arc::default(), connections: Arc::default(), access_log_lost }
+        Self { routes: Arc::default(), connections: Arc::default(), access_log_lost, leaves: Arc::default() }
     }
 
     /// Puts another table in the place of the present one, for requests from now on.
@@ -55,6 +56,14 @@ impl EdgeHandle {
     /// The present table.
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.load_full()
+    }
+
+    /// The hosts that have a certificate since they were asked for, and until when it is good, by host.
+    pub fn certificates(&self) -> Vec<(HostName, SystemTime)> {
+        let leaves = self.leaves.load();
+        let mut list: Vec<_> = leaves.iter().map(|(host, leaf)| (host.clone(), SystemTime::from(leaf.expires_at()))).collect();
+        list.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+        list
     }
 
     /// How many connections visitors have open.
@@ -111,7 +120,8 @@ pub struct Edge {
 
 pub(crate) fn run(start: Start) -> Result<Edge, EdgeError> {
     let Start { config, listeners, kept: sockets, http, https, handle, authority, activate, platform } = start;
-    let certificates = Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts)?;
+    let certificates =
+        Certificates::new(authority, Arc::clone(&handle.routes), config.platform_hosts, Arc::clone(&handle.leaves))?;
     let shared = Arc::new(Shared {
         limits: config.limits,
         plain: config.plain,

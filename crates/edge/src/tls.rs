@@ -16,12 +16,15 @@ use crate::{HostName, Routes, Target};
 /// Leaves that are kept of names which are nobody's.
 const STRANGERS: usize = 32;
 
+/// The leaves of hosts that are served.
+pub(crate) type Leaves = ArcSwap<HashMap<HostName, Leaf>>;
+
 /// Certificates for the hosts that the edge serves.
 pub(crate) struct Certificates {
     authority: Authority,
     routes: Arc<ArcSwap<Routes>>,
     platform: Vec<HostName>,
-    leaves: ArcSwap<HashMap<HostName, Leaf>>,
+    leaves: Arc<Leaves>,
     /// Leaves of names below the platform's that are nobody's, the newest last: who asks for an app that is not there is to read
     /// the page that says so, not a warning.
     strangers: Mutex<Vec<(HostName, Leaf)>>,
@@ -36,17 +39,10 @@ impl Certificates {
         authority: Authority,
         routes: Arc<ArcSwap<Routes>>,
         platform: Vec<HostName>,
+        leaves: Arc<Leaves>,
     ) -> Result<Self, AuthorityError> {
         let default = ArcSwap::from_pointee(authority.issue(&platform, OffsetDateTime::now_utc())?);
-        Ok(Self {
-            authority,
-            routes,
-            platform,
-            leaves: ArcSwap::default(),
-            strangers: Mutex::default(),
-            default,
-            issuing: Mutex::new(()),
-        })
+        Ok(Self { authority, routes, platform, leaves, strangers: Mutex::default(), default, issuing: Mutex::new(()) })
     }
 
     fn find(&self, name: Option<&str>, now: OffsetDateTime) -> Arc<CertifiedKey> {
@@ -152,7 +148,7 @@ mod tests {
         let hosts: Vec<HostName> = hosts.iter().map(|host| host.parse().unwrap()).collect();
         let authority = Authority::generate(&["localhost".parse().unwrap()]).unwrap();
         let routes: Routes = hosts.iter().map(|host| (host.clone(), Target::Platform)).collect();
-        Certificates::new(authority, Arc::new(ArcSwap::from_pointee(routes)), hosts).unwrap()
+        Certificates::new(authority, Arc::new(ArcSwap::from_pointee(routes)), hosts, Arc::default()).unwrap()
     }
 
     #[test]
