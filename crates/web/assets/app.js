@@ -191,6 +191,84 @@ function tour() {
   next.focus();
 }
 
+// Variables: more rows without a journey to the server, and an eye for each hidden value.
+function variables() {
+  for (const set of $$("fieldset.variables[data-kind]")) {
+    const grid = set.querySelector(".grid"), app = location.pathname.split("/")[2];
+    set.querySelector("[data-row]")?.addEventListener("click", (event) => {
+      event.preventDefault();
+      const row = grid.lastElementChild.cloneNode(true), index = grid.children.length;
+      for (const input of $$("input, textarea", row)) {
+        input.name = input.name.replace(/\.\d+\./, `.${index}.`);
+        if (input.type === "checkbox") input.checked = false; else if (input.matches("[data-shown]")) input.value = "yes"; else input.value = "";
+        input.removeAttribute("aria-invalid"); input.removeAttribute("aria-describedby");
+      }
+      row.querySelector(".wrong")?.remove();
+      grid.append(row);
+      row.querySelector("input[type=text]").focus();
+    });
+    for (const row of grid?.children ?? []) {
+      const button = row.querySelector("[data-eye]"), shown = row.querySelector("[data-shown]");
+      if (!button || shown.value === "yes") continue;
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const was = row.querySelector("input[type=hidden]").value;
+        let input = row.querySelector(".secret input, .secret textarea");
+        const answer = await fetch(`/api/v1/apps/${app}/env?kind=${set.dataset.kind}`, { headers: { accept: "application/json" } });
+        if (!answer.ok) { say("The value can't be shown."); return; }
+        const value = (await answer.json()).variables[was];
+        if (value === undefined) { say("The variable was removed meanwhile."); return; }
+        if (/[\r\n]/.test(value)) {
+          const area = document.createElement("textarea");
+          area.className = "code"; area.name = input.name; area.rows = 3; area.spellcheck = false;
+          input.replaceWith(area);
+          input = area;
+        } else input.type = "text";
+        input.value = value; input.placeholder = "";
+        shown.value = "yes"; button.hidden = true;
+        input.focus();
+        say(`The value of ${was} is shown.`);
+      });
+    }
+  }
+}
+
+// The editor: its numbers follow its lines, and a mistake leads to its line.
+function editor() {
+  for (const box of $$("[data-editor]")) {
+    const area = box.querySelector("textarea"), gutter = box.querySelector(".gutter");
+    const follow = () => {
+      const count = area.value.split("\n").length + 2;
+      if (Number(area.rows) === count) return;
+      area.rows = count;
+      gutter.textContent = Array.from({ length: count }, (_, at) => at + 1).join("\n");
+    };
+    area.addEventListener("input", follow);
+    for (const link of $$("[data-line]")) link.addEventListener("click", () => {
+      const lines = area.value.split("\n"), line = Number(link.dataset.line) - 1;
+      const start = lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0);
+      area.focus();
+      area.setSelectionRange(start, start + (lines[line]?.length ?? 0));
+    });
+  }
+}
+
+// Figures follow what happens, while somebody looks.
+function refreshing() {
+  for (const part of $$("[data-refresh][id]")) {
+    setInterval(async () => {
+      if (document.hidden || part.querySelector("details[open] :focus")) return;
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+      if (!answer?.ok) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+      if (!fresh) return;
+      const open = $$("details", part).map((details) => details.open);
+      $$("details", fresh).forEach((details, at) => { details.open = open[at] ?? false; });
+      part.replaceChildren(...fresh.childNodes);
+    }, Number(part.dataset.refresh) * 1000);
+  }
+}
+
 copying();
 confirming();
 sendingOnce();
@@ -200,3 +278,6 @@ times();
 flash();
 availability();
 tour();
+variables();
+editor();
+refreshing();

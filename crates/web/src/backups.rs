@@ -3,7 +3,7 @@
 //! Who may do something with an app may not see the backups of one of the same name that was deleted before: that was another app,
 //! perhaps of somebody else. Only whom the whole platform is open to sees those.
 
-use api::{BackupDocument, ErrorCode, MomentDocument, RestoreDocument};
+use api::{BackupDocument, BackupOverview, ErrorCode, MomentDocument, RestoreDocument};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -26,6 +26,12 @@ const FAILS: &[ErrorCode] = &[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCod
 /// The operations of backups.
 pub(crate) fn operations(api: Api) -> Api {
     api.get(
+        "/backups",
+        Operation::new(Tag::Databases, "listAllBackups", "Where all apps stand with their backups")
+            .about("For whom the whole platform is open to.")
+            .answers::<BackupOverview>(StatusCode::OK, "The newest of each, what is wrong, and the places where they lie."),
+    )
+    .get(
         "/apps/{app}/database/backups",
         Operation::new(Tag::Databases, "listBackups", "The backups of an app's database")
             .about("The newest first. Those of deleted apps of the same name are shown to whom the whole platform is open to.")
@@ -71,6 +77,11 @@ type Whole = Result<ForPlatform, Problem>;
 
 pub(crate) async fn list(ForApp(app): ForApp, whole: Whole, State(control): State<Control>, page: Page) -> Answer<Response> {
     page.cut(control.backups(&app, whole.is_ok()).await?, Order::Down, |entry| entry.backup.clone())
+}
+
+/// Where all apps stand.
+pub(crate) async fn overview(_: ForPlatform, State(control): State<Control>) -> Answer<Json<BackupOverview>> {
+    Ok(Json(control.backup_overview().await?))
 }
 
 pub(crate) async fn create(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<BackupDocument>> {

@@ -86,6 +86,8 @@ fn api(table: Table) -> Table {
         .under(api::PREFIX)
         .get("/platform", Hello, platform::platform)
         .get("/ca", Nothing, platform::ca)
+        .get("/machine", Platform, platform::machine)
+        .get("/backups", Platform, backups::overview)
         .get("/doctor", Platform, platform::doctor)
         .get("/settings/schema", Hello, platform::settings_schema)
         .get("/tokens", Platform, platform::tokens)

@@ -14,8 +14,10 @@ pub(crate) mod github;
 pub(crate) mod help;
 pub(crate) mod layout;
 pub(crate) mod local_path;
-#[cfg_attr(not(test), expect(dead_code, reason = "pages that use the rest of it are being built"))]
+mod metrics;
+mod operator;
 pub(crate) mod plot;
+mod settings;
 #[expect(dead_code, reason = "pages that use the rest of it are being built")]
 pub(crate) mod state;
 mod status;
@@ -34,7 +36,7 @@ use local_path::LocalPath;
 
 /// Adds the pages by which people come in and go to the table.
 pub(crate) fn routes(table: Table) -> Table {
-    use control::Right::{Change, Look};
+    use control::Right::{Change, Look, Own};
     help::routes(wizard::routes(table))
         .get("/apps", Needs::Hello, dashboard::dashboard)
         .get("/apps/{app}", Needs::App(Look), status::status)
@@ -42,6 +44,18 @@ pub(crate) fn routes(table: Table) -> Table {
         .post("/apps/{app}/resume", Needs::App(Change), "app.resume", status::resume)
         .post("/apps/{app}/rollback", Needs::App(Change), "app.rollback", status::rollback)
         .post("/apps/{app}/split/end", Needs::App(Change), "app.split.end", status::end_split)
+        .get("/apps/{app}/metrics", Needs::App(Look), metrics::metrics)
+        .get("/apps/{app}/settings", Needs::App(Look), settings::settings)
+        .post("/apps/{app}/settings", Needs::App(Change), "app.settings", settings::save)
+        .post_quietly("/apps/{app}/settings/draft", Needs::App(Change), settings::draft)
+        .post("/apps/{app}/settings/delete", Needs::App(Own), "app.delete", settings::delete)
+        .get("/operator", Needs::Platform, operator::machine)
+        .get("/operator/tokens", Needs::Platform, operator::tokens::tokens)
+        .post("/operator/tokens", Needs::Platform, "token.create", operator::tokens::create)
+        .post("/operator/tokens/{id}/revoke", Needs::Platform, "token.revoke", operator::tokens::revoke)
+        .get("/operator/certificates", Needs::Platform, operator::certificates::certificates)
+        .get("/operator/certificates/ca.pem", Needs::Platform, operator::certificates::download)
+        .get("/operator/backups", Needs::Platform, operator::backups::backups)
         .get("/sign-in", Needs::Nothing, entry::sign_in)
         .post("/sign-in", Needs::Nothing, "session.begin", entry::post_sign_in)
         .post("/sign-in/code", Needs::Nothing, "session.begin", entry::post_code)

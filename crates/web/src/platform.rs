@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
-use api::{CreatedToken, DoctorReport, ErrorCode, NewToken, Platform, TokenSummary};
+use api::{CreatedToken, DoctorReport, ErrorCode, MachineReport, NewToken, Platform, TokenSummary};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -41,6 +41,12 @@ pub(crate) fn operations(api: Api) -> Api {
         Operation::new(Tag::Platform, "runDoctor", "The platform's own checks")
             .about("For whom the whole platform is open to.")
             .answers::<DoctorReport>(StatusCode::OK, "What was found."),
+    )
+    .get(
+        "/machine",
+        Operation::new(Tag::Platform, "getMachine", "What the machine has, and who uses it")
+            .about("For whom the whole platform is open to. Instances that run are asked; nobody is woken.")
+            .answers::<MachineReport>(StatusCode::OK, "What was found."),
     )
     .get(
         "/settings/schema",
@@ -110,6 +116,10 @@ pub(crate) async fn settings_schema(_: ForAnyone) -> Response {
 
 pub(crate) async fn doctor(_: ForPlatform, State(control): State<Control>) -> Json<DoctorReport> {
     Json(control.doctor().await)
+}
+
+pub(crate) async fn machine(_: ForPlatform, State(control): State<Control>) -> Answer<Json<MachineReport>> {
+    Ok(Json(control.machine().await?))
 }
 
 pub(crate) async fn tokens(_: ForPlatform, State(control): State<Control>, page: Page) -> Answer<Response> {

@@ -21,6 +21,7 @@ mod moments;
 mod mongodb;
 mod push;
 mod scaling;
+mod settings;
 mod split;
 mod start;
 mod streams;

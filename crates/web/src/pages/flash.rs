@@ -91,6 +91,14 @@ said! {
     GitHubRemoved = "github-removed", Info, "The GitHub App and its keys are forgotten here. On GitHub it is still there.";
     /// Changes were saved.
     Saved = "saved", Success, "Saved.";
+    /// Settings were saved, and nothing was deployed.
+    SavedForLater = "saved-for-later", Success, "Saved. It takes effect with the next deployment.";
+    /// What was sent is what was stored.
+    NothingChanged = "nothing-changed", Info, "Nothing was changed: that is what is stored.";
+    /// An app was deleted.
+    Deleted = "deleted", Success, "The app is deleted.";
+    /// A token was revoked.
+    Revoked = "revoked", Success, "The token is revoked. Whoever shows it is refused.";
 }
 
 impl Said {

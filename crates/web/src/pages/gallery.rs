@@ -172,6 +172,9 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("problem-503", problem(503, busy).render()),
     ];
     list.push(("plots", plots(text)));
+    list.extend(crate::pages::settings::tests::pages(text));
+    list.extend(crate::pages::metrics::tests::pages(text));
+    list.extend(crate::pages::operator::tests::pages(text));
     list.into_iter().map(|(name, page)| (name, page.expect("a template of ours"))).collect()
 }
 
