@@ -29,6 +29,7 @@ pub struct MachineReport {
 }
 
 /// Memory in bytes.
+#[expect(clippy::struct_field_names, reason = "sizes on the wire are named so")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryUse {
     /// All there is.

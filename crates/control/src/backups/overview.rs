@@ -16,7 +16,7 @@ impl Control {
         let mut places = Vec::new();
         for vault in self.inner.backups.places.all() {
             let problem = vault.check().await.err().map(|error| error.to_string()).unwrap_or_default();
-            places.push(BackupPlace { place: vault.place().to_string(), problem });
+            places.push(BackupPlace { place: vault.place(), problem });
         }
         let mut rows = self.read(|tx| tx.all_backups()).await?;
         rows.sort_by_key(|row| std::cmp::Reverse(row.backup.made_at));

@@ -97,6 +97,10 @@ said! {
     NothingChanged = "nothing-changed", Info, "Nothing was changed: that is what is stored.";
     /// An app was deleted.
     Deleted = "deleted", Success, "The app is deleted.";
+    /// A user was forgotten.
+    UserDeleted = "user-deleted", Success, "The user is deleted. Their apps stay.";
+    /// An invitation was taken away.
+    InviteEnded = "invite-ended", Success, "The invitation is taken away. Its link leads nowhere.";
     /// A token was revoked.
     Revoked = "revoked", Success, "The token is revoked. Whoever shows it is refused.";
 }

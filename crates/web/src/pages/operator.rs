@@ -1,11 +1,13 @@
 //! The operator's pages: the machine, who may come, and what is kept safe. `operator.html` is their frame; a page of them has its
 //! [`Tab`] in a field `tab`.
 
+pub(crate) mod audit;
 pub(crate) mod backups;
 pub(crate) mod certificates;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tokens;
+pub(crate) mod users;
 
 use api::{CheckState, MachineReport};
 use askama::Template;
@@ -23,24 +25,30 @@ use crate::pages::text::{Bytes, Seconds, When};
 pub(crate) enum Tab {
     /// The machine.
     Machine,
+    /// Users and invitations.
+    Users,
     /// Tokens.
     Tokens,
     /// Certificates.
     Certificates,
     /// Backups.
     Backups,
+    /// The audit log.
+    Audit,
 }
 
 impl Tab {
-    const ALL: [(Self, &'static str, &'static str); 4] = [
+    const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Machine, "Machine", "/operator"),
+        (Self::Users, "Users", "/operator/users"),
         (Self::Tokens, "Tokens", "/operator/tokens"),
         (Self::Certificates, "Certificates", "/operator/certificates"),
         (Self::Backups, "Backups", "/operator/backups"),
+        (Self::Audit, "Audit log", "/operator/audit"),
     ];
 
     /// All of them: word, address, and whether it is this one.
-    pub(crate) fn list(self) -> [(&'static str, &'static str, bool); 4] {
+    pub(crate) fn list(self) -> [(&'static str, &'static str, bool); 6] {
         Self::ALL.map(|(tab, word, address)| (word, address, tab == self))
     }
 }

@@ -2,6 +2,7 @@
 
 mod dotenv;
 mod form;
+pub(crate) mod members;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
@@ -26,6 +27,7 @@ use crate::pages::layout::{Nav, Shell, Tab, page_with};
 use crate::pages::visitor::{Posted, Visitor};
 use crate::routes::Detail;
 use form::{Problems, Typed};
+use members::Member;
 pub(crate) use view::database_name;
 use view::{Part, Source};
 use yaml::Mistake;
@@ -48,6 +50,7 @@ struct Other {
 
 #[derive(Debug, Template)]
 #[template(path = "settings.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that the template asks")]
 struct SettingsPage {
     shell: Shell,
     app: AppHead,
@@ -72,6 +75,9 @@ struct SettingsPage {
     has_database: bool,
     deletion_wrong: bool,
     waiting: bool,
+    members: Vec<Member>,
+    me: Option<String>,
+    member_wrong: String,
 }
 
 impl SettingsPage {
@@ -91,6 +97,7 @@ impl SettingsPage {
     fn contents(&self) -> Vec<(&'static str, &'static str, bool)> {
         let mut list: Vec<_> = self.parts.iter().map(|part| (part.id, part.title, part.wrong)).collect();
         list.push((Section::Domains.id(), Section::Domains.title(), false));
+        list.push(("members", "Members", !self.member_wrong.is_empty()));
         if self.change {
             list.push(("danger", "Danger zone", self.deletion_wrong));
         }
@@ -111,9 +118,11 @@ struct Draft<'a> {
     reveal: bool,
     more: Option<&'a str>,
     deletion_wrong: bool,
+    member_wrong: String,
 }
 
 /// What is known of the app, beside its document.
+#[expect(clippy::struct_excessive_bools, reason = "rights and states, each of its own")]
 struct About {
     head: AppHead,
     template: Option<String>,
@@ -121,6 +130,8 @@ struct About {
     change: bool,
     own: bool,
     waiting: bool,
+    members: Vec<Member>,
+    me: Option<String>,
 }
 
 impl SettingsPage {
@@ -159,6 +170,9 @@ impl SettingsPage {
             has_database: stored.database_type != model::DatabaseType::None,
             deletion_wrong: draft.deletion_wrong,
             waiting: about.waiting,
+            members: about.members,
+            me: about.me,
+            member_wrong: draft.member_wrong,
         }
     }
 }
@@ -181,6 +195,8 @@ async fn show(
         change,
         own: may(who, &Access::App(app, Right::Own)).is_ok(),
         waiting: change && control.settings_wait(app).await?,
+        members: members::list(control, app).await?,
+        me: who.identity().map(|identity| identity.name.to_string()),
     };
     Ok(page_with(status, &SettingsPage::new(shell, about, &stored, draft)))
 }
@@ -242,13 +258,12 @@ pub(crate) async fn save(
         reveal,
         ..Draft::default()
     };
-    let read = match &text {
-        Some(text) => yaml::read(text, &stored).map_err(|mistakes| again.mistakes = mistakes),
-        None => {
-            let (settings, problems) = form::apply(&typed, &stored);
-            again.problems = problems;
-            if again.problems.is_empty() { Ok(settings) } else { Err(()) }
-        }
+    let read = if let Some(text) = &text {
+        yaml::read(text, &stored).map_err(|mistakes| again.mistakes = mistakes)
+    } else {
+        let (settings, problems) = form::apply(&typed, &stored);
+        again.problems = problems;
+        if again.problems.is_empty() { Ok(settings) } else { Err(()) }
     };
     let Ok(new) = read else {
         return show(&control, &visitor.who, &app, shell, StatusCode::UNPROCESSABLE_ENTITY, again).await;

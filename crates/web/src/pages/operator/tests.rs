@@ -85,6 +85,8 @@ pub(crate) fn pages(text: &str) -> Vec<(&'static str, askama::Result<String>)> {
         ("operator-machine", machine(text).render()),
         ("operator-tokens", super::tokens::tests::page(text).render()),
         ("operator-certificates", super::certificates::tests::page(text).render()),
+        ("operator-users", super::users::tests::page(text).render()),
+        ("operator-audit", super::audit::tests::page(text).render()),
         ("operator-backups", super::backups::tests::page(text).render()),
     ]
 }

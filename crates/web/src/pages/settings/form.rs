@@ -161,13 +161,13 @@ fn variables(typed: &Typed, kind: &str, stored: &Environment, problems: &mut Pro
         seen.push(row.name.clone());
         let before = row.was.as_deref().and_then(|was| stored.get(was));
         let value = match before {
-            _ if !row.shown && row.value.is_empty() && row.was.is_some() => match before {
-                Some(before) => before.clone(),
-                None => {
+            _ if !row.shown && row.value.is_empty() && row.was.is_some() => {
+                let Some(before) = before else {
                     say("it was removed meanwhile: write its value, or tick Remove".to_owned());
                     continue;
-                }
-            },
+                };
+                before.clone()
+            }
             Some(before) if lines(before) == row.value => before.clone(),
             _ => row.value.clone(),
         };

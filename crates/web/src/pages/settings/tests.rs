@@ -3,10 +3,11 @@
 use askama::Template;
 use model::environment::Environment;
 use model::settings::fields::{FIELDS, Input};
-use model::{DatabaseType, EnvName, Settings};
+use model::{AppRole, DatabaseType, EnvName, Settings};
 use proptest::prelude::*;
 
 use super::form::{self, Problems, Typed};
+use super::members::Member;
 use super::view::{Look, Part, Source};
 use super::yaml::{self, HIDDEN};
 use super::{About, Draft, Other, SettingsPage, View};
@@ -25,7 +26,17 @@ fn head(change: bool) -> AppHead {
 }
 
 fn about(change: bool, own: bool) -> About {
-    About { head: head(change), template: Some("flask".to_owned()), paused: false, change, own, waiting: change }
+    let member = |name: &str, role, disabled| Member { name: name.to_owned(), role, disabled };
+    About {
+        head: head(change),
+        template: Some("flask".to_owned()),
+        paused: false,
+        change,
+        own,
+        waiting: change,
+        members: vec![member("ada", AppRole::Owner, false), member("grace", AppRole::Viewer, true)],
+        me: Some("ada".to_owned()),
+    }
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Environment {
@@ -266,7 +277,7 @@ fn every_mistake_is_at_its_field_and_nothing_typed_is_lost() {
 fn secrets_are_in_a_page_only_when_they_were_asked_for_by_who_may() {
     let stored = document("hello there");
     let page = |change: bool, reveal: bool, view: View| {
-        let draft = Draft { reveal, view, ..Draft::default() };
+        let draft = Draft { view, reveal, ..Draft::default() };
         SettingsPage::new(shell("ada"), about(change, false), &stored, draft).render().expect("a template of ours")
     };
     for view in [View::Form, View::Yaml] {

@@ -59,11 +59,8 @@ pub(super) enum Look {
 impl Shown {
     /// What it is described by.
     pub(super) fn described(&self) -> String {
-        let mut ids = format!("{}-help", self.id);
-        if !self.wrong.is_empty() {
-            ids.push_str(&format!(" {}-wrong", self.id));
-        }
-        ids
+        let id = &self.id;
+        if self.wrong.is_empty() { format!("{id}-help") } else { format!("{id}-help {id}-wrong") }
     }
 }
 
@@ -83,6 +80,7 @@ pub(super) struct Variables {
 
 /// A variable.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that the template asks")]
 pub(super) struct RowShown {
     pub(super) index: usize,
     pub(super) name: String,
@@ -267,10 +265,8 @@ fn note(section: Section) -> &'static str {
 fn look(field: &Field, value: &str) -> Look {
     let long = value.contains(['\n', '\r']);
     match field.input {
-        Input::Text { example, .. } if long => Look::Lines { example, rows: 4 },
-        Input::Command { example } if long => Look::Lines { example, rows: 4 },
-        Input::Text { example, .. } => Look::Line { example, code: true },
-        Input::Command { example } => Look::Line { example, code: true },
+        Input::Text { example, .. } | Input::Command { example } if long => Look::Lines { example, rows: 4 },
+        Input::Text { example, .. } | Input::Command { example } => Look::Line { example, code: true },
         Input::Lines { example, .. } => Look::Lines { example, rows: value.lines().count().clamp(2, 10) },
         Input::Choice(choices) => {
             let mut options: Vec<_> = choices.iter().map(|(word, text)| (*word, *text, *word == value)).collect();

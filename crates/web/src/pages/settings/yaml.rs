@@ -24,7 +24,9 @@ pub(super) fn write(settings: &Settings, reveal: bool) -> String {
     let mut shown = settings.clone();
     if !reveal {
         for variables in [&mut shown.environment, &mut shown.build_environment] {
-            variables.values_mut().for_each(|value| HIDDEN.clone_into(value));
+            for value in variables.values_mut() {
+                HIDDEN.clone_into(value);
+            }
         }
     }
     serde_saphyr::to_string(&shown).unwrap_or_default()
