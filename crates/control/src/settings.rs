@@ -3,7 +3,7 @@
 use api::{EnvKind, EnvPatch, EnvVariables, ErrorBody, ErrorCode, ScalePatch, SettingsChanged};
 use model::database::DatabaseSettings;
 use model::environment::Environment;
-use model::{AppName, DatabaseType, Resources, Serving, Settings};
+use model::{AppName, DatabaseType, DeploymentNumber, Resources, Serving, Settings};
 use store::DeploymentKind;
 
 use sha2::{Digest as _, Sha256};
@@ -42,16 +42,23 @@ impl Control {
             *document = settings;
             Ok(())
         };
-        let mut changed = self.change_with(name, edit, Effect::Later).await?;
-        if effect == Effect::Now {
-            let entry = self.entry(name)?;
-            let lookup = name.clone();
-            let live = self.read(move |tx| Ok(tx.app(&lookup)?.and_then(|app| app.live))).await?;
-            if live.is_some() {
-                changed.deployment = Some(self.enqueue(&entry, DeploymentKind::Settings, Request::Settings, None).await?);
+        self.change_with(name, edit, effect).await
+    }
+
+    /// Makes what is saved live: without a build where that will do, or else from the app's source, as `update_deployment` does.
+    pub async fn deploy_saved(&self, name: &AppName, build: bool) -> Result<DeploymentNumber> {
+        let entry = self.entry(name)?;
+        let lookup = name.clone();
+        let live = self.read(move |tx| Ok(tx.app(&lookup)?.and_then(|app| app.live))).await?;
+        if build || live.is_none() {
+            match self.update_deployment(name).await {
+                Ok(accepted) => return Ok(accepted.deployment),
+                // The source is not kept any more: what needs no build can be had all the same.
+                Err(error) if live.is_none() || error.code != ErrorCode::Conflict => return Err(error),
+                Err(_) => {}
             }
         }
-        Ok(changed)
+        self.enqueue(&entry, DeploymentKind::Settings, Request::Settings, None).await
     }
 
     /// Whether something is saved that what is live was not started with, and that needs no build.

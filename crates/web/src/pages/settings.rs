@@ -270,15 +270,16 @@ pub(crate) async fn save(
     };
     let update = typed.get("do") == Some("update");
     let base = typed.get("version").unwrap_or_default();
-    let effect = if update { Effect::Now } else { Effect::Later };
-    match control.save_settings(&app, base, new.clone(), effect).await {
+    match control.save_settings(&app, base, new.clone(), Effect::Later).await {
         Ok(changed) => {
             let keys = form::changed(&stored, &changed.settings);
-            let said = match (keys.is_empty(), changed.deployment, update) {
-                (_, Some(number), _) => return Ok(noted(&keys, &format!("/apps/{app}/deployments/{number}"))),
-                (true, None, _) => Said::NothingChanged,
-                (false, None, _) => Said::SavedForLater,
-            };
+            if update {
+                // Where nothing was changed, it may be what was saved before that is to be built.
+                let build = changed.needs_deploy || keys.is_empty();
+                let number = control.deploy_saved(&app, build).await.map_err(saved_only)?;
+                return Ok(noted(&keys, &format!("/apps/{app}/deployments/{number}")));
+            }
+            let said = if keys.is_empty() { Said::NothingChanged } else { Said::SavedForLater };
             let view = if is_yaml { "?view=yaml" } else { "" };
             Ok(noted(&keys, &said.at(&format!("/apps/{app}/settings{view}"))))
         }
@@ -294,6 +295,12 @@ pub(crate) async fn save(
             show(&control, &visitor.who, &app, shell, status, again).await
         }
     }
+}
+
+/// The settings are stored, and could not be deployed.
+fn saved_only(mut error: ErrorBody) -> ErrorBody {
+    error.message = format!("the settings are saved, and could not be deployed: {}", error.message);
+    error
 }
 
 /// Leads on, and tells the audit log which settings were changed.
