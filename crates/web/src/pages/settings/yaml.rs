@@ -155,7 +155,7 @@ pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
             let index: usize = index.parse().ok()?;
             within.iter().enumerate().filter(|(_, (_, line))| line.trim_start().starts_with('-')).map(|(at, _)| at).nth(index)
         } else {
-            let least = within.iter().map(|(_, line)| indent(line)).min()?;
+            let Some(least) = within.iter().map(|(_, line)| indent(line)).min() else { break };
             within.iter().position(|(_, line)| {
                 let named =
                     line.trim_start_matches([' ', '-']).split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
