@@ -224,13 +224,27 @@ impl Control {
 
     /// An app's database: how it is reached, what it holds.
     pub async fn database(&self, name: &AppName, reveal: bool) -> Result<DatabaseInfo> {
+        self.database_info(name, reveal, true).await?.ok_or_else(|| none(name))
+    }
+
+    /// The same without asking its server, which may sleep: how much it holds is what the last look found, and its connections are not
+    /// counted. None where the app has no database.
+    pub async fn database_glance(&self, name: &AppName, reveal: bool) -> Result<Option<DatabaseInfo>> {
+        self.database_info(name, reveal, false).await
+    }
+
+    async fn database_info(&self, name: &AppName, reveal: bool, ask: bool) -> Result<Option<DatabaseInfo>> {
         let entry = self.entry(name)?;
         let settings = self.settings(name).await?;
-        let row = self.database_row(&entry).await?.ok_or_else(|| none(name))?;
+        let Some(row) = self.database_row(&entry).await? else { return Ok(None) };
         let kind = self.kind(row.kind)?;
         let access = kind.credentials(&row.kept);
         let usage = match row.state {
             DatabaseState::Making => database::Usage::default(),
+            _ if !ask => {
+                let seen = entry.specs.database().map(|beside| beside.seen()).unwrap_or_default();
+                database::Usage { bytes: seen.bytes.unwrap_or(0), connections: 0 }
+            }
             _ => kind.usage(&row.kept).await.map_err(|error| failed(&error))?,
         };
         let since = match row.state {
@@ -244,7 +258,7 @@ impl Control {
                 value.reveal().contains(row.kept.password.reveal()) || name == "DATABASE_URL" || name.ends_with("PASSWORD");
             (name.clone(), (reveal || !secret).then(|| value.reveal().to_owned()))
         });
-        Ok(DatabaseInfo {
+        Ok(Some(DatabaseInfo {
             app: name.clone(),
             kind: row.kind,
             host: access.host.clone(),
@@ -262,7 +276,7 @@ impl Control {
             max_connections: settings.database.max_connections,
             recoverable_since: since.and_then(|since| since.try_into().ok()),
             created_at: clock::timestamp(row.created_at),
-        })
+        }))
     }
 
     /// A connection to an app's database, whose server is started where it does not run.

@@ -4,7 +4,7 @@
 //! `NAME.1` (replacing the one before), so at most twice the limit is kept.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -163,6 +163,25 @@ impl Follower {
     }
 }
 
+/// The last lines of a file, of at most so many bytes together; and whether there are others before them.
+pub(crate) fn tail(path: &Path, bytes: u64) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(bytes);
+    file.seek(SeekFrom::Start(start))?;
+    let mut reader = BufReader::new(file.take(length - start));
+    let mut partial = Vec::new();
+    if start > 0 {
+        // The first line was cut.
+        let _cut = read_line(&mut reader, &mut partial)?;
+    }
+    let mut lines = Vec::new();
+    while let Some(line) = read_line(&mut reader, &mut partial)? {
+        lines.push(line);
+    }
+    Ok((lines, start > 0 || path.with_extension("1").exists()))
+}
+
 /// A whole line; what is there of one that is still being written waits in `partial`.
 fn read_line(reader: &mut impl BufRead, partial: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     reader.read_until(b'\n', partial)?;
@@ -200,6 +219,20 @@ mod tests {
         file.append(b"four\n").expect("append");
         file.close();
         assert_eq!(task.await.expect("joined"), ["one", "two", "three", "four"]);
+    }
+
+    #[test]
+    fn a_tail_is_whole_lines_of_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("x.log");
+        fs::write(&path, "first\nsecond\nthird\nhalf").expect("a file");
+        let text = |bytes| {
+            let (lines, more) = tail(&path, bytes).expect("read");
+            (lines.into_iter().map(|line| String::from_utf8(line).expect("text")).collect::<Vec<_>>(), more)
+        };
+        assert_eq!(text(1000), (vec!["first".to_owned(), "second".to_owned(), "third".to_owned()], false));
+        assert_eq!(text(12), (vec!["third".to_owned()], true));
+        assert_eq!(text(2), (Vec::new(), true));
     }
 
     #[tokio::test]

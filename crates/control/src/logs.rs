@@ -11,7 +11,7 @@ use model::{AppName, DeploymentNumber};
 use crate::Control;
 use crate::access_log::log_line;
 use crate::error::{Result, deployment_not_found, internal};
-use crate::linefile::Follower;
+use crate::linefile::{self, Follower};
 use crate::progress::events_path;
 
 /// Lines of JSON, each without its end.
@@ -40,6 +40,22 @@ impl Control {
         }
         let follower = entry.log.follow().map_err(|error| internal("read the app's log", &error))?;
         Ok(self.select(follower, query, since, |line| serde_json::from_slice(line).ok()))
+    }
+
+    /// A deployment's last events of those that are there, of at most so many bytes; and whether there are others before them.
+    pub async fn last_events(&self, name: &AppName, number: DeploymentNumber, bytes: u64) -> Result<(Vec<Event>, bool)> {
+        let entry = self.entry(name)?;
+        let (id, path) = (entry.id, events_path(&entry.directory, number));
+        if self.read(move |tx| tx.deployment(id, number)).await?.is_none() {
+            return Err(deployment_not_found(name, number));
+        }
+        last(&path, bytes, "read the deployment's log")
+    }
+
+    /// The last lines of an app's log, of at most so many bytes; and whether there are others before them.
+    pub fn last_lines(&self, name: &AppName, bytes: u64) -> Result<(Vec<LogLine>, bool)> {
+        let entry = self.entry(name)?;
+        last(&crate::output::app_log_path(&entry.directory), bytes, "read the app's log")
     }
 
     #[expect(clippy::unused_self, reason = "reads as a part of the use case")]
@@ -108,6 +124,15 @@ fn lines(
             }
         }
     })
+}
+
+/// What a file ends with; nothing, where it is not there yet.
+fn last<T: serde::de::DeserializeOwned>(path: &std::path::Path, bytes: u64, what: &str) -> Result<(Vec<T>, bool)> {
+    match linefile::tail(path, bytes) {
+        Ok((lines, more)) => Ok((lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect(), more)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((Vec::new(), false)),
+        Err(error) => Err(internal(what, &error)),
+    }
 }
 
 /// An event of a deployment as a line of a log.

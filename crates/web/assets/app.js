@@ -269,6 +269,258 @@ function refreshing() {
   }
 }
 
+const CHUNK = 100;
+const KEPT = 200000;
+
+/** A log that takes a hundred thousand lines: they are added in chunks, and the browser lays out only those that are seen. */
+class LogView {
+  constructor(pane) {
+    this.pane = pane;
+    this.box = pane.querySelector(".log");
+    this.counter = pane.querySelector(".count");
+    this.waiting = [];
+    this.texts = [];
+    this.lines = [];
+    this.needle = "";
+    this.chunk = this.box.querySelector(".chunk:last-of-type");
+    for (const line of $$(".l", this.box)) { this.lines.push(line); this.texts.push(line.textContent.toLowerCase()); }
+    this.toEnd = true;
+    this.box.scrollTop = this.box.scrollHeight;
+    this.box.addEventListener("scroll", () => {
+      this.toEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 40;
+    }, { passive: true });
+    const search = pane.querySelector(".search:not(.always)"), input = search?.querySelector("input");
+    if (input) {
+      search.hidden = false;
+      input.addEventListener("input", () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.search(input.value), 120); });
+    }
+  }
+
+  clear() {
+    for (const chunk of $$(".chunk, .more", this.box)) chunk.remove();
+    this.chunk = null;
+    this.lines = [];
+    this.texts = [];
+  }
+
+  /** Adds elements made by `make`; they appear with the next frame. */
+  add(make) {
+    this.waiting.push(make);
+    this.frame ??= requestAnimationFrame(() => this.flush());
+  }
+
+  flush() {
+    this.frame = undefined;
+    const until = performance.now() + 8;
+    let done = 0;
+    this.box.querySelector(".nothing")?.remove();
+    while (done < this.waiting.length && (done % 50 || performance.now() < until)) {
+      const line = this.waiting[done++]();
+      if (!this.chunk || this.chunk.childElementCount >= CHUNK) {
+        this.chunk = document.createElement("div");
+        this.chunk.className = "chunk";
+        this.box.append(this.chunk);
+      }
+      this.chunk.append(line);
+      const text = line.textContent.toLowerCase();
+      this.lines.push(line);
+      this.texts.push(text);
+      if (this.needle && text.includes(this.needle)) { line.classList.add("hit"); this.hits += 1; }
+    }
+    this.waiting.splice(0, done);
+    while (this.lines.length > KEPT) {
+      const first = this.box.querySelector(".chunk"), count = first.childElementCount;
+      first.remove();
+      this.lines.splice(0, count);
+      this.texts.splice(0, count);
+    }
+    if (this.toEnd) this.box.scrollTop = this.box.scrollHeight;
+    this.tell();
+    if (this.waiting.length) this.frame = requestAnimationFrame(() => this.flush());
+    else this.settled?.();
+  }
+
+  search(text) {
+    this.needle = text.trim().toLowerCase();
+    this.hits = 0;
+    this.box.classList.toggle("searching", this.needle !== "");
+    const ranges = [];
+    for (let at = 0; at < this.lines.length; at += 1) {
+      const hit = this.needle !== "" && this.texts[at].includes(this.needle);
+      if (hit) {
+        this.hits += 1;
+        if (ranges.length < 500) ranges.push(this.lines[at]);
+      }
+      if (hit !== this.lines[at].classList.contains("hit")) this.lines[at].classList.toggle("hit", hit);
+    }
+    this.mark(ranges);
+    this.tell();
+  }
+
+  mark(lines) {
+    if (!globalThis.Highlight) return;
+    const found = new Highlight();
+    for (const line of this.needle ? lines : []) {
+      const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const text = node.data.toLowerCase();
+        if (text.length !== node.data.length) continue;
+        for (let at = text.indexOf(this.needle); at >= 0; at = text.indexOf(this.needle, at + this.needle.length)) {
+          const range = new Range();
+          range.setStart(node, at);
+          range.setEnd(node, at + this.needle.length);
+          found.add(range);
+        }
+      }
+    }
+    CSS.highlights.set("found", found);
+  }
+
+  tell() {
+    if (!this.counter) return;
+    const number = (this.needle ? this.hits : this.lines.length).toLocaleString("en");
+    const text = this.needle ? `${number} found` : this.lines.length ? `${number} lines` : "";
+    if (this.counter.textContent !== text) this.counter.textContent = text;
+  }
+}
+
+/** The element of a line: text, or pairs of text and classes. Nothing of a log is ever markup. */
+function logLine(classes, content, before = []) {
+  const line = document.createElement("div");
+  line.className = classes;
+  line.append(...before);
+  if (typeof content === "string") { line.append(content); return line; }
+  for (const [text, name] of content) {
+    if (!name) { line.append(text); continue; }
+    const span = document.createElement("span");
+    span.className = name;
+    span.textContent = text;
+    line.append(span);
+  }
+  return line;
+}
+
+/** Puts parts of the page as it is now in the place of those that are shown. */
+async function renew(...ids) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const id of ids) {
+    const here = document.getElementById(id), there = page.getElementById(id);
+    if (here && there) here.replaceWith(document.adoptNode(there));
+  }
+  copying();
+}
+
+// The page of a deployment.
+function deploying() {
+  const root = document.getElementById("deploying");
+  if (!root) return;
+  const view = new LogView(root.querySelector(".log-pane"));
+  const states = document.getElementById("step-states");
+  const all = root.querySelector("a.all");
+  const only = (step) => {
+    root.dataset.only = step;
+    all.hidden = !step;
+    for (const link of $$(".steps .view", root)) {
+      if (link.dataset.step === step && step) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+    }
+    view.box.scrollTop = view.box.scrollHeight;
+  };
+  const ended = !["queued", "running"].includes(root.dataset.state);
+  // Without scripts a link to one step leads to a page of its lines alone; here all lines are needed.
+  let seq = Number(root.dataset.seq), whole = !("more" in root.dataset) && !root.dataset.only;
+  const listen = () => {
+    if (!whole) { view.clear(); seq = 0; whole = true; }
+    const source = new EventSource(`${root.dataset.stream}?after=${seq}`);
+    const take = (event) => {
+      for (const [step, second, third] of JSON.parse(event.data)) {
+        if (third !== null && second.length === 1) view.add(() => logLine(`l ${second} s-${step}`, third));
+        else mark(step, second, third);
+      }
+    };
+    source.addEventListener("message", take);
+    source.addEventListener("end", async (event) => {
+      take(event);
+      source.close();
+      if (ended) return;
+      await renew("outcome", "deployment-head");
+      say(document.querySelector("#outcome .title")?.textContent ?? "");
+      const next = root.dataset.next;
+      if (next && document.querySelector("#outcome .success")) setTimeout(() => location.assign(next), 1200);
+    });
+  };
+  const mark = (step, state, seconds) => {
+    const row = document.getElementById(`step-${step}`);
+    const badge = states.content.querySelector(`[data-state="${state}"]`)?.firstElementChild;
+    if (!row) { if (!ended) stepRow(step, badge, seconds); return; }
+    if (badge) row.querySelector(".mark").replaceChildren(badge.cloneNode(true));
+    row.querySelector(".seconds").textContent = seconds ?? "";
+    row.querySelector(".view").hidden = false;
+  };
+  // A step that was not expected: the server knows its words.
+  const stepRow = () => { clearTimeout(root.again); root.again = setTimeout(() => renewSteps(), 200); };
+  const renewSteps = async () => {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const there = page.querySelector(".steps");
+    if (there) root.querySelector(".steps").replaceWith(document.adoptNode(there));
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-step]");
+    if (!link || event.metaKey || event.ctrlKey) return;
+    event.preventDefault();
+    if (ended && !whole) listen();
+    only(link.dataset.step);
+    if (link.closest("#outcome")) view.box.focus();
+  });
+  if (root.dataset.only) only(root.dataset.only);
+  if (!ended || !whole) listen(); else view.tell();
+}
+
+// Resources: instances as they change, and the app's log as it grows.
+function resources() {
+  const table = document.getElementById("instance-list");
+  if (table) {
+    const states = document.getElementById("instance-states"), quiet = table.parentElement.querySelector(".quiet-row");
+    const source = new EventSource(table.dataset.stream);
+    source.addEventListener("instances", (event) => {
+      const rows = JSON.parse(event.data).map(([id, revision, state, memory, cpu]) => {
+        const row = document.createElement("tr");
+        const cells = [null, id, revision, memory, cpu].map((text, at) => {
+          const cell = document.createElement("td");
+          cell.className = ["", "mono", "num", "num", "num"][at];
+          if (at) cell.textContent = text;
+          return cell;
+        });
+        const badge = states.content.querySelector(`[data-state="${state}"]`)?.firstElementChild;
+        if (badge) cells[0].append(badge.cloneNode(true));
+        row.append(...cells);
+        return row;
+      });
+      table.tBodies[0].replaceChildren(...rows);
+      quiet.hidden = rows.length > 0;
+    });
+  }
+  const pane = document.getElementById("app-log");
+  if (!pane) return;
+  const view = new LogView(pane);
+  const form = pane.querySelector("form");
+  form.querySelector("button").hidden = true;
+  for (const choice of $$("select", form)) choice.addEventListener("change", () => form.requestSubmit());
+  const source = new EventSource(pane.dataset.stream);
+  source.addEventListener("message", (event) => {
+    for (const [at, instance, stream, content] of JSON.parse(event.data)) {
+      view.add(() => {
+        const time = document.createElement("time"), name = document.createElement("b");
+        time.textContent = at;
+        name.textContent = instance;
+        return logLine(`l ${stream}`, content, instance ? [time, name] : [time]);
+      });
+    }
+  });
+}
+
 copying();
 confirming();
 sendingOnce();
@@ -281,3 +533,5 @@ tour();
 variables();
 editor();
 refreshing();
+deploying();
+resources();

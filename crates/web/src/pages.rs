@@ -1,10 +1,13 @@
 //! The platform's pages: their frame, what they are made of, and one module for each of them.
 
 mod account;
+pub(crate) mod ansi;
 pub(crate) mod api_docs;
 pub(crate) mod app_head;
 pub(crate) mod assets;
 mod dashboard;
+mod database;
+mod deployment;
 pub(crate) mod deployment_view;
 mod entry;
 pub(crate) mod errors;
@@ -17,8 +20,9 @@ pub(crate) mod local_path;
 mod metrics;
 mod operator;
 pub(crate) mod plot;
+mod resources;
 mod settings;
-#[expect(dead_code, reason = "pages that use the rest of it are being built")]
+mod sse;
 pub(crate) mod state;
 mod status;
 pub(crate) mod text;
@@ -62,6 +66,20 @@ pub(crate) fn routes(table: Table) -> Table {
         .get("/operator/certificates", Needs::Platform, operator::certificates::certificates)
         .get("/operator/certificates/ca.pem", Needs::Platform, operator::certificates::download)
         .get("/operator/backups", Needs::Platform, operator::backups::backups)
+        .get("/apps/{app}/deployments/{number}", Needs::App(Look), deployment::deployment)
+        .get("/apps/{app}/deployments/{number}/stream", Needs::App(Look), deployment::stream)
+        .get("/apps/{app}/deployments/{number}/log", Needs::App(Look), deployment::log)
+        .post("/apps/{app}/deployments/{number}/cancel", Needs::App(Change), "deployment.cancel", deployment::cancel)
+        .get("/apps/{app}/resources", Needs::App(Look), resources::resources)
+        .get("/apps/{app}/resources/stream", Needs::App(Look), resources::stream)
+        .get("/apps/{app}/resources/logs/stream", Needs::App(Look), resources::log_stream)
+        .get("/apps/{app}/logs", Needs::App(Look), resources::log)
+        .post("/apps/{app}/resources/reveal", Needs::App(Change), "database.reveal", resources::reveal)
+        .post("/apps/{app}/database/rotate", Needs::App(Change), "database.rotate", database::rotate)
+        .post("/apps/{app}/database/backups", Needs::App(Change), "backup.create", database::back_up)
+        .post("/apps/{app}/database/backups/{backup}/verify", Needs::App(Change), "backup.verify", database::verify)
+        .post("/apps/{app}/database/backups/{backup}/restore", Needs::App(Change), "backup.restore", database::restore)
+        .post("/apps/{app}/database/restore", Needs::App(Change), "database.restore", database::restore_moment)
         .get("/sign-in", Needs::Nothing, entry::sign_in)
         .post("/sign-in", Needs::Nothing, "session.begin", entry::post_sign_in)
         .post("/sign-in/code", Needs::Nothing, "session.begin", entry::post_code)

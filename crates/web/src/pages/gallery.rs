@@ -1,16 +1,19 @@
 //! Every template with data, kind and hostile: what pages look like (`ADAPTABLE_GALLERY=DIR` keeps them as files), and that nothing that
 //! came from outside becomes markup.
 
-use api::{AppState, AppStatus, AppSummary, InstanceState, InstanceStatus, LastHour, RevisionSummary, Split};
+use api::{AppState, AppStatus, AppSummary, InstanceState, InstanceStatus, LastHour, LogLine, RevisionSummary, Split, Stream};
 use askama::Template;
 use control::{AppGlance, DeploymentGlance, DeploymentKind, Who};
 use jiff::{SignedDuration, Timestamp};
+use model::backup::{BackupKind, BackupState};
 use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Step, StepState};
 
 use crate::pages::app_head::AppHead;
 use crate::pages::dashboard::{Dashboard, Row};
+use crate::pages::deployment::DeploymentPage;
 use crate::pages::errors::ProblemPage;
 use crate::pages::layout::{Person, Shell, Tab};
+use crate::pages::resources::{Filter, Found, ResourcesPage};
 use crate::pages::status::{Asked, StatusPage};
 
 /// What must come out as text, wherever it goes in.
@@ -154,6 +157,99 @@ fn status(subject: &str, deployed: Option<u32>) -> StatusPage {
     StatusPage::new(shell("ada"), app, &status, &deployments, &revisions, &Asked { deployed, tour: None })
 }
 
+fn deployment_page(state: DeploymentState, text: &str, lines: u64) -> DeploymentPage {
+    let shown = glance("shop", AppState::Live, 2, text);
+    let app = AppHead::of(&shown, &Who::Operator, None);
+    let mut glance = deployment("shop", 42, state, text);
+    if state == DeploymentState::Running {
+        glance.deployment.steps.truncate(3);
+        glance.deployment.steps[2].state = StepState::Running;
+    }
+    let said = [
+        (Step::Source, Stream::Platform, "the source was received: 14 files, 31 KB".to_owned()),
+        (Step::Plan, Stream::Platform, format!("flask: {text} in requirements.txt")),
+        (Step::Dependencies, Stream::Stdout, "\u{1b}[32mResolved\u{1b}[0m \u{1b}[1m9 packages\u{1b}[0m in 112ms".to_owned()),
+        (Step::Dependencies, Stream::Stderr, "\u{1b}[33mwarning\u{1b}[0m: a pin is missing".to_owned()),
+        (Step::Start, Stream::Stderr, format!("\u{1b}[31mModuleNotFoundError\u{1b}[0m: No module named '{text}'")),
+    ];
+    let event = |seq: u64| {
+        let (step, stream, line) = said[usize::try_from(seq * said.len() as u64 / (lines + 1)).expect("small")].clone();
+        api::Event { seq, at: Timestamp::now(), kind: api::EventKind::Line { step, stream, line } }
+    };
+    DeploymentPage::new(shell("ada"), app, &glance, ((1..=lines).map(event).collect(), lines > 1000), true, None)
+}
+
+fn resources(text: &str, database: bool, revealed: bool) -> ResourcesPage {
+    let app = AppHead::of(&glance("shop", AppState::Live, 2, text), &Who::Operator, Some(Tab::Resources));
+    let states = [InstanceState::Ready, InstanceState::Frozen, InstanceState::Starting, InstanceState::Draining];
+    let instance = |(at, state): (u32, InstanceState)| InstanceStatus {
+        id: format!("shop-41-{at}"),
+        revision: RevisionNumber(41),
+        state,
+        memory_bytes: 61_000_000 + u64::from(at) * 3_100_000,
+        cpu_seconds: 4.2 * f64::from(at),
+    };
+    let line = |at: i64| LogLine {
+        at: ago(60 - at),
+        instance: "shop-41-1".to_owned(),
+        stream: [Stream::Stdout, Stream::Stderr, Stream::Platform][usize::try_from(at % 3).expect("small")],
+        line: format!("GET /basket/{at} 200 \u{1b}[2m12 ms\u{1b}[0m {text}"),
+    };
+    let variables = [
+        ("DATABASE_URL", revealed.then(|| "postgres://shop:secret@db.internal:5432/shop".to_owned())),
+        ("PGHOST", Some("db.internal".to_owned())),
+        ("PGPASSWORD", revealed.then(|| "secret".to_owned())),
+        ("PGSSLMODE", Some("verify-full".to_owned())),
+    ];
+    let info = api::DatabaseInfo {
+        app: name("shop"),
+        kind: DatabaseType::Postgres,
+        host: "db.internal".to_owned(),
+        port: 5432,
+        database: "shop".to_owned(),
+        user: "shop".to_owned(),
+        variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        outside: None,
+        bytes: 412_000_000,
+        limit_bytes: 1_073_741_824,
+        connections: 3,
+        max_connections: 50,
+        recoverable_since: Some(ago(3000)),
+        created_at: ago(90_000),
+    };
+    let backup = |at: i64, state, kind| api::BackupDocument {
+        backup: model::backup::BackupId::parse(&format!("2026010{at}T010203Z-abcd")).expect("an id"),
+        created_at: ago(at * 1440),
+        bytes: 3_400_000,
+        state,
+        kind,
+        verified: Some(api::VerifiedDocument { tables: 12, rows: 48_211 }),
+        problem: (state == BackupState::Damaged).then(|| text.to_owned()),
+        places: vec!["directory".to_owned()],
+        app_deleted_at: None,
+    };
+    let found = Found {
+        instances: states
+            .into_iter()
+            .enumerate()
+            .map(|(at, state)| instance((u32::try_from(at).expect("small"), state)))
+            .collect(),
+        lines: (0..40).map(line).collect(),
+        backups: if database {
+            vec![
+                backup(1, BackupState::Verified, BackupKind::Daily),
+                backup(2, BackupState::Damaged, BackupKind::OnDemand),
+                backup(3, BackupState::Made, BackupKind::BeforeRestore),
+            ]
+        } else {
+            Vec::new()
+        },
+        database: database.then_some(info),
+    };
+    let filter = Filter { q: if revealed { String::new() } else { text.to_owned() }, ..Filter::default() };
+    ResourcesPage::new(shell("ada"), app, found, filter, revealed)
+}
+
 fn problem(status: u16, error: api::ErrorBody) -> ProblemPage {
     ProblemPage::new(shell("ada"), http::StatusCode::from_u16(status).expect("a status"), error)
 }
@@ -168,6 +264,13 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("dashboard-empty", Dashboard { shell: shell(text), apps: Vec::new(), unfinished: Vec::new() }.render()),
         ("status", status(text, None).render()),
         ("status-congratulations", status(text, Some(41)).render()),
+        ("deployment-running", deployment_page(DeploymentState::Running, text, 12).render()),
+        ("deployment-failed", deployment_page(DeploymentState::Failed, text, 40).render()),
+        ("deployment-live", deployment_page(DeploymentState::Live, text, 10_000).render()),
+        ("deployment-cancelled", deployment_page(DeploymentState::Cancelled, text, 0).render()),
+        ("resources", resources(text, true, false).render()),
+        ("resources-revealed", resources(text, true, true).render()),
+        ("resources-none", resources(text, false, false).render()),
         ("problem-404", problem(404, not_found).render()),
         ("problem-503", problem(503, busy).render()),
     ];
