@@ -15,6 +15,7 @@ mod freezing;
 mod github;
 mod grpc;
 mod handover;
+mod identity;
 mod images;
 mod isolation;
 mod moments;
