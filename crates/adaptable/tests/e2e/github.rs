@@ -261,3 +261,96 @@ fn nothing_is_lost_while_github_or_the_platform_is_gone() {
     github.push("octo/shop", "main", &[("app.py", &plain("successor"))], "Successor");
     says(&platform, "successor");
 }
+
+/// A browser at the platform: its cookies, and what it got last.
+struct Browser<'a> {
+    platform: &'a Platform,
+    cookies: std::collections::BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    fn send(&mut self, method: &str, to: &str, form: &[(&str, &str)]) -> testkit::Answer {
+        let origin = format!("https://localhost:{}", self.platform.https().port());
+        let path = to.strip_prefix(&origin).unwrap_or(to);
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let mut headers = vec![("Cookie", cookies.as_str())];
+        if method == "POST" {
+            headers.extend([("Origin", origin.as_str()), ("Content-Type", "application/x-www-form-urlencoded")]);
+        }
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let answer = self.platform.request(method, "", path, &headers, body.as_bytes()).expect("an answer");
+        for (_, value) in answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")) {
+            let (name, value) = value.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+
+    #[track_caller]
+    fn led(&mut self, method: &str, to: &str, form: &[(&str, &str)]) -> String {
+        let answer = self.send(method, to, form);
+        assert_eq!(answer.status, 303, "{to}: {}", answer.text());
+        answer.header("location").expect("it leads somewhere").to_owned()
+    }
+}
+
+/// What stands between two texts of a page, as a browser reads it.
+fn between(page: &str, before: &str, after: &str) -> String {
+    let text =
+        page.split_once(before).and_then(|(_, rest)| rest.split_once(after)).unwrap_or_else(|| panic!("no {before}: {page}")).0;
+    text.replace("&#34;", "\"")
+        .replace("&quot;", "\"")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#38;", "&")
+        .replace("&amp;", "&")
+}
+
+#[test]
+fn an_operator_makes_the_app_and_people_come_in_by_it() {
+    let (github, platform, _) = world();
+    github.user("stranger");
+    let octo = github.visitor("octo");
+    let mut browser = Browser { platform: &platform, cookies: std::collections::BTreeMap::new() };
+    assert_eq!(browser.led("GET", "/operator/github", &[]), "/sign-in?next=%2Foperator%2Fgithub");
+    let log = platform.log();
+    let welcome = log.lines().find_map(|line| line.strip_prefix("sign in: ")).expect("the link of the first start").to_owned();
+    browser.led("POST", &welcome, &[("name", "op"), ("password", "a long pass phrase of mine")]);
+    let page = browser.send("GET", "/operator/github", &[]).text();
+    let form = page.split("<form").find(|form| form.contains("name=\"manifest\"")).expect("the form").to_owned();
+    let back = octo.create_app(&between(&form, "action=\"", "\""), &between(&form, "value=\"", "\""));
+    // Who has only the address has not the browser.
+    let mut other = Browser { platform: &platform, cookies: browser.cookies.clone() };
+    other.cookies.remove("__Host-adaptable-github");
+    assert_eq!(other.send("GET", &back, &[]).status, 400);
+    let page = browser.send("GET", "/operator/github", &[]).text();
+    let form = page.split("<form").find(|form| form.contains("name=\"manifest\"")).expect("the form").to_owned();
+    let manifest = between(&form, "value=\"", "\"").replace("Adaptable localhost", "Another");
+    let back = octo.create_app(&between(&form, "action=\"", "\""), &manifest);
+    assert_eq!(browser.led("GET", &back, &[]), "/operator/github?said=github-ready");
+    assert!(browser.send("GET", "/operator/github", &[]).text().contains("Not installed anywhere yet"));
+    // The operator connects an account, which takes a click.
+    let page = browser.send("GET", "/sign-in/github?next=/account", &[]);
+    assert_eq!(page.status, 200, "{}", page.text());
+    let csrf = between(&page.text(), "name=\"csrf\" content=\"", "\"");
+    let to = browser.led("POST", "/sign-in/github", &[("csrf", &csrf), ("next", "/account")]);
+    assert!(to.contains("code_challenge="), "{to}");
+    let back = octo.authorize(&to);
+    assert_eq!(browser.led("GET", &back, &[]), "/account");
+    assert_eq!(browser.send("GET", &back, &[]).status, 400, "a way back is good once");
+    // Another browser comes in by it; one that nobody knows does not.
+    let mut fresh = Browser { platform: &platform, cookies: std::collections::BTreeMap::new() };
+    let back = octo.authorize(&fresh.led("GET", "/sign-in/github?next=//evil.example", &[]));
+    assert_eq!(fresh.led("GET", &back, &[]), "/apps");
+    assert!(fresh.cookies.contains_key("__Host-adaptable"));
+    let mut strange = Browser { platform: &platform, cookies: std::collections::BTreeMap::new() };
+    let back = github.visitor("stranger").authorize(&strange.led("GET", "/sign-in/github", &[]));
+    assert_eq!(strange.send("GET", &back, &[]).status, 403);
+    // Installed on GitHub's page, and back where it was wanted.
+    let to = fresh.led("GET", "/sign-in/github/install?next=/new", &[]);
+    let back = octo.install(&github, &to, "octo", None);
+    assert_eq!(fresh.led("GET", &back, &[]), "/new");
+    let repositories = fresh.send("GET", "/api/v1/github/repositories?search=sho", &[]);
+    assert_eq!(repositories.json()[0]["full_name"], "octo/shop", "{}", repositories.text());
+}
