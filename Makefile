@@ -7,7 +7,7 @@ BIN := target/release/adaptable
 # Tests make containers, so they run as root; what they are built from stays the user's.
 RUNNER := $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"',)
 
-.PHONY: up down test fuzz bench check build setup stacks
+.PHONY: up down test fuzz bench check screenshots build setup stacks
 
 ## up: build, start a platform in the background, deploy the guide's Flask app, show its first answers
 up: setup build
@@ -37,6 +37,10 @@ check: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	scripts/arrows.sh
 	scripts/deny.sh
+
+## screenshots: every page into docs/screenshots, looked over on the way
+screenshots: setup
+	scripts/screenshots.sh $(CARGO) test -p adaptable --test browser $(RUNNER) --
 
 build:
 	$(CARGO) build --release --bin adaptable

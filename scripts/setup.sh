@@ -69,3 +69,5 @@ fi
 "$(dirname "$0")/s3-server.sh"
 # To test what is said to GitHub and read of it: GitHub's own words about that.
 "$(dirname "$0")/github-descriptions.sh"
+# To search pages for barriers.
+"$(dirname "$0")/axe.sh"

@@ -20,6 +20,18 @@ const PATIENCE: u64 = 20;
 /// The key under which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Keys by `WebDriver`'s code points.
+pub(crate) mod key {
+    /// To the next stop.
+    pub(crate) const TAB: char = '\u{E004}';
+    /// What sends a form.
+    pub(crate) const ENTER: char = '\u{E007}';
+    /// Held until [`NULL`].
+    pub(crate) const CONTROL: char = '\u{E009}';
+    /// Lets go of what is held.
+    pub(crate) const NULL: char = '\u{E000}';
+}
+
 /// How a browser looks at pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
@@ -126,6 +138,11 @@ impl Browser {
         url.strip_prefix(&self.base).map_or(url.clone(), str::to_owned)
     }
 
+    /// An app's address.
+    pub(crate) fn app(&self, name: &str) -> String {
+        self.base.replacen("https://", &format!("https://{name}."), 1)
+    }
+
     /// The platform's address.
     pub(crate) fn base(&self) -> &str {
         &self.base
@@ -148,10 +165,32 @@ impl Browser {
         self.wait(seconds, &format!("the words {words:?}"), || self.text().contains(words).then_some(()));
     }
 
+    /// Waits until the path ends so.
+    #[track_caller]
+    pub(crate) fn arrive_at(&self, path: &str) {
+        self.wait(PATIENCE, &format!("an address that ends with {path}"), || self.path().ends_with(path).then_some(()));
+    }
+
     /// Waits until the path begins so.
     #[track_caller]
     pub(crate) fn arrive(&self, path: &str) {
         self.wait(PATIENCE, &format!("the address {path}"), || self.path().starts_with(path).then_some(()));
+    }
+
+    /// Opens the page again and again until it shows these words.
+    #[track_caller]
+    pub(crate) fn until_it_says(&self, seconds: u64, words: &str) {
+        self.wait(seconds, &format!("the words {words:?}, with time"), || {
+            self.reload();
+            self.text().contains(words).then_some(())
+        });
+    }
+
+    /// Waits until the path is that, whatever is asked of it behind it.
+    #[track_caller]
+    pub(crate) fn wait_for_path(&self, path: &str) {
+        let here = || self.path().split(['?', '#']).next() == Some(path);
+        self.wait(PATIENCE, &format!("the address {path}"), || here().then_some(()));
     }
 
     /// Whether the page has something to click of that name now.
@@ -202,7 +241,6 @@ impl Browser {
     #[track_caller]
     pub(crate) fn tick(&self, label: &str) {
         self.act(words::TICKABLE, label, &|has: &str, wanted: &str| has.starts_with(wanted), |element| {
-            self.script("const e = arguments[0]; if (!e.checked) (e.labels?.[0] && getComputedStyle(e).opacity === '0' ? e.labels[0] : e).scrollIntoView({block: 'center'});", &json!([{ELEMENT: element.0}]))?;
             let selected = self.driver.call("GET", &format!("/element/{}/selected", element.0), &Value::Null)?;
             if selected == true {
                 return Ok(Value::Null);
@@ -235,16 +273,24 @@ impl Browser {
         });
     }
 
-    /// Presses and releases keys one after the other; special ones by `WebDriver`'s code points.
+    /// Presses and releases keys one after the other.
     pub(crate) fn keys(&self, keys: &str) {
         let mut actions = Vec::new();
+        let act = |what: &str, key: char| json!({"type": what, "value": key.to_string()});
         for key in keys.chars() {
-            let key = key.to_string();
-            actions.push(json!({"type": "keyDown", "value": key}));
-            actions.push(json!({"type": "keyUp", "value": key}));
+            match key {
+                key::CONTROL => actions.push(act("keyDown", key)),
+                key::NULL => actions.push(act("keyUp", key::CONTROL)),
+                key => actions.extend([act("keyDown", key), act("keyUp", key)]),
+            }
         }
         let body = json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
         self.post("/actions", &body).unwrap_or_else(|refused| panic!("keys: {refused:?}"));
+    }
+
+    /// Whether what has the focus can be told from what has not: an outline of its own, or of what is drawn around it.
+    pub(crate) fn shows_focus(&self) -> bool {
+        self.script(words::SHOWS_FOCUS, &json!([])).is_ok_and(|shows| shows == true)
     }
 
     /// The accessible name of what has the focus; empty where that is the page.
@@ -262,6 +308,15 @@ impl Browser {
     pub(crate) fn picture(&self, whole: bool) -> Vec<u8> {
         let answer = self.cdp("Page.captureScreenshot", &json!({"format": "png", "captureBeyondViewport": whole}));
         STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
+    }
+
+    /// The whole page at this width, as high as it is, without what moves.
+    pub(crate) fn whole_picture(&self, width: u32, dark: bool) -> Vec<u8> {
+        self.look(Look { width, height: 900, dark });
+        let high = self.script("return Math.ceil(document.scrollingElement.scrollHeight)", &json!([])).unwrap_or_default();
+        let height = high.as_u64().and_then(|high| u32::try_from(high).ok()).unwrap_or(900).clamp(900, 12_000);
+        self.look(Look { width, height, dark });
+        self.picture(false)
     }
 
     /// What the console has complained of since the last time, without what is expected.

@@ -4,10 +4,14 @@
 //! or classes. An error in the browser's console fails a test.
 #![cfg(target_os = "linux")]
 
+mod audit;
 #[expect(dead_code, reason = "what the tests of the next pages need")]
 mod browser;
 mod driver;
 mod entry;
+mod furnished;
+mod pages;
+mod people;
 mod words;
 
 use testkit::{Options, Platform};

@@ -39,3 +39,10 @@ pub(crate) const BESIDE: &str = r"
 
 /// What a visitor can read, white space made single.
 pub(crate) const TEXT: &str = r"return (document.body?.innerText ?? '').replace(/\s+/g, ' ').trim();";
+
+/// Whether the element with the focus shows it: nothing but the page has it, or there is an outline on it or on what it is drawn in.
+pub(crate) const SHOWS_FOCUS: &str = r"
+    const drawn = (e) => e && (getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) > 0 || getComputedStyle(e).boxShadow !== 'none');
+    const e = document.activeElement;
+    return e === document.body || drawn(e) || drawn(e.parentElement) || drawn(e.closest('label, .choice, .affix, li'));
+";

@@ -71,6 +71,9 @@ impl fmt::Display for Seconds {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.clamp(0.0, 1e9);
+        if seconds > 0.0 && seconds < 0.0995 {
+            return write!(f, "{:.0} ms", (seconds * 1000.0).max(1.0));
+        }
         if seconds < 9.95 {
             return write!(f, "{seconds:.1} s");
         }
@@ -112,7 +115,7 @@ mod tests {
         for (bytes, text) in sizes {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
-        for (seconds, text) in [(0.04, "0.0 s"), (0.42, "0.4 s"), (9.96, "10 s"), (185.0, "3 min 05 s"), (7322.0, "2 h 02 min")] {
+        for (seconds, text) in [(0.04, "40 ms"), (0.42, "0.4 s"), (9.96, "10 s"), (185.0, "3 min 05 s"), (7322.0, "2 h 02 min")] {
             assert_eq!(Seconds(seconds).to_string(), text);
         }
         assert_eq!(short_commit("0123456789abcdef"), "0123456");

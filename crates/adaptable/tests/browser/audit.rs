@@ -1,0 +1,79 @@
+//! What every page must be: open to everybody (axe-core), light, narrow enough for a small screen, and silent in the console.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, Look};
+
+/// The narrowest screen.
+const NARROW: u32 = 360;
+/// Bytes of a page's own document.
+const HEAVY: u64 = 100 * 1024;
+/// Where `scripts/axe.sh` puts it.
+const AXE: &str = "axe-core-4.14.1.js";
+
+/// The script; none, with a line that says so, where it was not fetched.
+fn axe() -> Option<&'static str> {
+    static SCRIPT: OnceLock<Option<String>> = OnceLock::new();
+    let script = SCRIPT.get_or_init(|| {
+        let tools = std::env::var_os("ADAPTABLE_TEST_TOOLS").unwrap_or_else(|| "/var/cache/adaptable/test".into());
+        let file = PathBuf::from(tools).join(AXE);
+        let script = fs::read_to_string(&file).ok();
+        if script.is_none() {
+            assert!(std::env::var_os("CI").is_none(), "{} is not there: scripts/axe.sh fetches it", file.display());
+            println!("left out: {} is not there; scripts/axe.sh fetches it, where there is npm", file.display());
+        }
+        script
+    });
+    script.as_deref()
+}
+
+/// Looks at the page that is open; whatever is wrong, in words.
+pub(crate) fn audit(browser: &Browser, scheme: &str) -> Vec<String> {
+    let mut wrong: Vec<String> = browser.complaints().into_iter().map(|line| format!("console: {line}")).collect();
+    wrong.extend(barriers(browser, scheme));
+    let ask = |script: &str| browser.script(script, &json!([])).unwrap_or_default();
+    let headings = ask("return document.querySelectorAll('h1').length");
+    if headings != 1 {
+        wrong.push(format!("{headings} first headings"));
+    }
+    let size = ask("return performance.getEntriesByType('navigation')[0].decodedBodySize").as_u64().unwrap_or(0);
+    if size == 0 || size > HEAVY {
+        wrong.push(format!("a document of {size} bytes"));
+    }
+    wrong
+}
+
+/// Whether the page can be read without moving it sideways; what sticks out, in words.
+pub(crate) fn narrow(browser: &Browser) -> Vec<String> {
+    browser.look(Look { width: NARROW, height: 740, dark: false });
+    let script = "const wide = document.scrollingElement.scrollWidth; if (wide <= innerWidth) return [];
+        return [`${wide} px wide`, ...[...document.body.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+            .slice(0, 4).map((e) => `${e.tagName.toLowerCase()}.${e.className?.baseVal ?? e.className}: ${e.textContent.trim().slice(0, 40)}`)]";
+    let sticking = browser.script(script, &json!([])).unwrap_or_default();
+    let sticking: Vec<_> = sticking.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    if sticking.is_empty() { Vec::new() } else { vec![format!("at {NARROW} px: {}", sticking.join("; "))] }
+}
+
+/// What axe-core calls serious or critical. It runs in a world of its own, which the page's policy does not reach.
+fn barriers(browser: &Browser, scheme: &str) -> Vec<String> {
+    let Some(axe) = axe() else { return Vec::new() };
+    let tree = browser.cdp("Page.getFrameTree", &json!({}));
+    let world = json!({"frameId": tree["frameTree"]["frame"]["id"], "worldName": "axe"});
+    let context = browser.cdp("Page.createIsolatedWorld", &world)["executionContextId"].clone();
+    let run = |expression: &str| {
+        let parameters = json!({"expression": expression, "contextId": context, "awaitPromise": true, "returnByValue": true});
+        let answer = browser.cdp("Runtime.evaluate", &parameters);
+        assert!(answer["exceptionDetails"].is_null(), "axe-core: {}", answer["exceptionDetails"]);
+        answer["result"]["value"].clone()
+    };
+    run(&format!("{axe}; 1"));
+    let found = run(
+        "axe.run(document, {resultTypes: ['violations']}).then((all) => all.violations.filter((v) => ['serious', 'critical'].includes(v.impact))\
+         .map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + n.html.slice(0, 120) + ' ' + (n.any[0]?.message ?? '')).join(' | ')}`))",
+    );
+    found.as_array().into_iter().flatten().filter_map(Value::as_str).map(|words| format!("{scheme}: {words}")).collect()
+}
