@@ -52,8 +52,8 @@ impl Client {
 
     /// The app's deployments, the newest first.
     pub async fn deployments(&self, app: &AppName) -> Result<Vec<Deployment>, ClientError> {
-        // The newest thousand; who wants to know of those before has the API.
-        self.call(Method::GET, &format!("/apps/{app}/deployments?limit=1000"), NOTHING).await
+        // The newest hundred; who wants to know of those before has the API.
+        self.call(Method::GET, &format!("/apps/{app}/deployments"), NOTHING).await
     }
 
     /// One deployment.
@@ -203,7 +203,8 @@ impl Client {
     /// All pages of a list, one after the other.
     pub(super) async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
         let mut all = Vec::new();
-        let mut next = Some(format!("{path}?limit=1000"));
+        // The first page is asked for as ever: platforms before there were pages answer with all.
+        let mut next = Some(path.to_owned());
         while let Some(path) = next.take() {
             let response = self.send(Method::GET, &path, NOTHING).await?;
             next = next_page(response.headers());
