@@ -15,6 +15,9 @@ use testkit::Platform;
 use crate::driver::{Driver, Refused};
 use crate::words;
 
+/// What Chromium ends connections with when a network device comes or goes, as each container's does. Whoever visits from elsewhere never
+/// has that; the page's stream begins anew by itself, and a page is asked for again.
+const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 /// How long a page may take to show what it is asked for.
 const PATIENCE: u64 = 20;
 /// The key under which `WebDriver` names an element.
@@ -333,10 +336,18 @@ impl Browser {
         for line in lines.iter().filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING") {
             let message = line["message"].as_str().unwrap_or_default();
             // An app's own page is the app's: without an icon, for one.
-            let ours = message.starts_with(&self.base);
+            let ours = message.starts_with(&self.base) && !message.contains(NETWORK_CHANGED);
             if ours && !expected.iter().any(|words| message.contains(words)) {
                 self.complaints.borrow_mut().push(message.to_owned());
             }
+        }
+    }
+
+    /// Asks again for a page that a change of the machine's devices has cut off, with the form that was sent.
+    fn again_where_the_network_changed(&self) {
+        let broken = "return document.documentURI.startsWith('chrome-error:') && document.body.innerText.includes(arguments[0])";
+        if self.script(broken, &json!([NETWORK_CHANGED])).is_ok_and(|broken| broken == true) {
+            let _asked = self.driver.cdp("Page.reload", &json!({}));
         }
     }
 
@@ -351,6 +362,7 @@ impl Browser {
     ) {
         let mut last = None;
         let done = until(PATIENCE, || {
+            self.again_where_the_network_changed();
             let element = self.named(selector, name, matches)?;
             match action(&element) {
                 Ok(_) => Some(()),
@@ -392,7 +404,11 @@ impl Browser {
     }
 
     #[track_caller]
-    fn wait<T>(&self, seconds: u64, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    fn wait<T>(&self, seconds: u64, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let look = || {
+            self.again_where_the_network_changed();
+            look()
+        };
         until(seconds, look).unwrap_or_else(|| self.give_up(what))
     }
 

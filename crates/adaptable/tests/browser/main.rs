@@ -5,13 +5,18 @@
 #![cfg(target_os = "linux")]
 
 mod audit;
-#[expect(dead_code, reason = "what the tests of the next pages need")]
+#[expect(dead_code, reason = "a browser can do more than these tests ask of it")]
 mod browser;
+mod by_hand;
 mod driver;
 mod entry;
 mod furnished;
+mod guide;
+mod logs;
 mod pages;
 mod people;
+mod steps;
+mod without_github;
 mod words;
 
 use testkit::{Options, Platform};

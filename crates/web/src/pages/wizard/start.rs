@@ -9,7 +9,7 @@ use control::{Control, DraftSource, Who};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{CONNECT, INSTALL, Step, Unfinished, to, unfinished};
+use super::{CONNECT, INSTALL, Step, Unfinished, address, to, unfinished};
 use crate::access::Asker;
 use crate::answer::{Answer, Problem};
 use crate::pages::layout::{Nav, Shell, page, page_with};
@@ -22,7 +22,7 @@ const UPLOAD_MAX: usize = 512 << 20;
 enum GitHub {
     NotSetUp { operator: bool },
     NotConnected { connect: &'static str },
-    NotInstalled { install: &'static str },
+    NotInstalled,
     Ready { accounts: String },
     Trouble { message: String, help: String },
 }
@@ -52,16 +52,20 @@ async fn github(control: &Control, who: &Who) -> GitHub {
         return GitHub::NotSetUp { operator: who.identity().is_some_and(|identity| identity.is_operator()) };
     }
     match control.github_installations(who).await {
-        Ok(list) if list.is_empty() => GitHub::NotInstalled { install: INSTALL },
+        Ok(list) if list.is_empty() => GitHub::NotInstalled,
         Ok(list) => GitHub::Ready { accounts: list.into_iter().map(|it| it.account).collect::<Vec<_>>().join(", ") },
         Err(error) if error.code == ErrorCode::GithubSignIn => GitHub::NotConnected { connect: CONNECT },
         Err(error) => trouble(error),
     }
 }
 
-/// Begins with a repository.
+/// Begins with a repository: where none is connected yet, by way of GitHub, which leads back to the list of them.
 pub(super) async fn begin(asker: Asker, State(control): State<Control>) -> Answer<Response> {
+    let connected = !matches!(github(&control, &asker.who).await, GitHub::NotInstalled);
     let view = control.begin_draft(&asker.who, None).await?;
+    if !connected {
+        return Ok(Redirect::to(&format!("{INSTALL}?next={}", address(&view.id, Step::Repository))).into_response());
+    }
     Ok(to(&view.id, Step::Repository))
 }
 
