@@ -134,7 +134,7 @@ fn line(record: &AccessRecord, detail: AccessDetail) -> AccessLine<'_> {
         app: record.app.as_ref().map(|app| app.name().into()),
         host: record.host().map(clipped),
         method: record.method.as_str().into(),
-        path: record.path(detail == AccessDetail::Queries).map(|path| clipped(path.into())),
+        path: record.path(detail == AccessDetail::Queries).map(|path| clipped(unopened(record.app.is_none(), path.into()))),
         // As nginx writes it: the visitor went before there was an answer.
         status: record.status.map_or(499, |status| status.as_u16()),
         bytes_in: record.received,
@@ -145,6 +145,15 @@ fn line(record: &AccessRecord, detail: AccessDetail) -> AccessLine<'_> {
         client: record.peer.ip().to_canonical().to_string().into(),
         protocol: record.protocol().into(),
         agent: record.agent().map(clipped),
+    }
+}
+
+/// A path without what opens the platform: a link by which people come in once is as good as a password until they do.
+fn unopened(platforms_own: bool, path: Cow<'_, str>) -> Cow<'_, str> {
+    let link = ["/welcome/", "/invite/"].into_iter().find(|link| path.starts_with(link));
+    match link {
+        Some(link) if platforms_own => format!("{link}…").into(),
+        _ => path,
     }
 }
 
@@ -191,6 +200,14 @@ mod tests {
             took: Duration::from_micros(1234),
             waited: Duration::ZERO,
         }
+    }
+
+    #[test]
+    fn links_that_open_the_platform_are_not_in_it() {
+        let shown = |path| line(&record(path), AccessDetail::Queries).path.map(Cow::into_owned);
+        assert_eq!(shown("/welcome/abc").as_deref(), Some("/welcome/…"));
+        assert_eq!(shown("/invite/abc?x=1").as_deref(), Some("/invite/…"));
+        assert_eq!(shown("/welcome").as_deref(), Some("/welcome"));
     }
 
     #[test]

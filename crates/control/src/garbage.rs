@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use image::ImageId;
 
-use crate::Control;
 use crate::error::internal;
+use crate::{Control, clock};
 
 /// Revisions kept of each app.
 const REVISIONS_KEPT: u32 = 10;
+/// How long the audit log goes back, in milliseconds: two years.
+const AUDIT_KEPT: i64 = 2 * 365 * 24 * 60 * 60 * 1000;
 /// How long after a change the collection begins: several changes share one.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How often it runs without a change.
@@ -44,6 +46,8 @@ impl Control {
 
     async fn collect(&self) -> crate::Result<()> {
         self.sweep_drafts().await;
+        let before = clock::now() - AUDIT_KEPT;
+        let _forgotten = self.write(move |tx| tx.forget_old_audit(before)).await?;
         // Where that is not known, none is swept.
         if let Ok(needed) = self.uploads_of_drafts().await {
             let uploads = self.clone();

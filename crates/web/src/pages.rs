@@ -47,6 +47,7 @@ pub(crate) fn routes(table: Table) -> Table {
         .post("/apps/{app}/pause", Needs::App(Change), "app.pause", status::pause)
         .post("/apps/{app}/resume", Needs::App(Change), "app.resume", status::resume)
         .post("/apps/{app}/rollback", Needs::App(Change), "app.rollback", status::rollback)
+        .post("/apps/{app}/update", Needs::App(Change), "app.update", status::update)
         .post("/apps/{app}/split/end", Needs::App(Change), "app.split.end", status::end_split)
         .get("/apps/{app}/metrics", Needs::App(Look), metrics::metrics)
         .get("/apps/{app}/settings", Needs::App(Look), settings::settings)

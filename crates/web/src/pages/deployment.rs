@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use api::{ErrorBody, Event, EventKind, Stream as Source};
+use api::{Diagnosis, ErrorBody, Event, EventKind, Stream as Source};
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -59,6 +59,8 @@ pub(crate) struct DeploymentPage {
     /// Whether a source was built, which may be the app's first time.
     pub(crate) built: bool,
     pub(crate) error: Option<ErrorBody>,
+    /// What the failure was recognised as.
+    pub(crate) diagnosis: Option<Diagnosis>,
     pub(crate) steps: Vec<StepRow>,
     /// The only step whose lines are shown.
     pub(crate) only: Option<Step>,
@@ -103,6 +105,7 @@ impl DeploymentPage {
             state: it.state,
             built: glance.kind == DeploymentKind::Source,
             error: it.error.clone(),
+            diagnosis: it.diagnosis.clone(),
             steps: steps(glance, database),
             only,
             rows,

@@ -67,7 +67,14 @@ pub(crate) fn deployment(app: &str, number: u32, state: DeploymentState, subject
             .help("the Start Command names a module that is not in the source: correct it in Settings")
         }),
         commit: None,
-        diagnosis: None,
+        diagnosis: (state == DeploymentState::Failed).then(|| api::Diagnosis {
+            id: "module-not-found".to_owned(),
+            title: "A module is missing".to_owned(),
+            cause: format!("The app imports {subject}, and nothing that is installed has it."),
+            fix: format!("Add {subject} to requirements.txt."),
+            help: "/help/failures/module-not-found".to_owned(),
+            setting: None,
+        }),
         created_at: ago(i64::from(100 - number.min(99)) * 7),
         ended_at: state.ended().then(|| ago(i64::from(100 - number.min(99)) * 7 - 1)),
     };

@@ -14,6 +14,7 @@ use super::entry::come_in;
 use super::flash::Said;
 use super::layout::{Nav, Shell, page, page_with};
 use super::local_path::LocalPath;
+use super::operator::Tab;
 use super::text::When;
 use super::visitor::{Posted, Visitor};
 use crate::answer::{Answer, Problem};
@@ -189,6 +190,7 @@ struct Typed {
 #[template(path = "operator_github.html")]
 struct GitHubPage<'a> {
     shell: Shell,
+    tab: Tab,
     web: &'a str,
     app: Option<&'a api::GitHubApp>,
     since: Option<When>,
@@ -262,6 +264,7 @@ async fn draw(
     let deliveries = rows.into_iter().map(|delivery| Row { at: When::new(delivery.received_at), delivery }).collect();
     let template = GitHubPage {
         shell: shell.titled("GitHub").at(Nav::Operator),
+        tab: Tab::GitHub,
         web: &state.web,
         since: state.app.as_ref().map(|app| When::new(app.created_at)),
         app: state.app.as_ref(),

@@ -27,6 +27,8 @@ pub(crate) enum Tab {
     Machine,
     /// Users and invitations.
     Users,
+    /// The GitHub App.
+    GitHub,
     /// Tokens.
     Tokens,
     /// Certificates.
@@ -38,9 +40,10 @@ pub(crate) enum Tab {
 }
 
 impl Tab {
-    const ALL: [(Self, &'static str, &'static str); 6] = [
+    const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::Machine, "Machine", "/operator"),
         (Self::Users, "Users", "/operator/users"),
+        (Self::GitHub, "GitHub", "/operator/github"),
         (Self::Tokens, "Tokens", "/operator/tokens"),
         (Self::Certificates, "Certificates", "/operator/certificates"),
         (Self::Backups, "Backups", "/operator/backups"),
@@ -48,7 +51,7 @@ impl Tab {
     ];
 
     /// All of them: word, address, and whether it is this one.
-    pub(crate) fn list(self) -> [(&'static str, &'static str, bool); 6] {
+    pub(crate) fn list(self) -> [(&'static str, &'static str, bool); 7] {
         Self::ALL.map(|(tab, word, address)| (word, address, tab == self))
     }
 }

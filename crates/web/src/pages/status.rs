@@ -187,6 +187,12 @@ pub(crate) struct To {
     to: u32,
 }
 
+/// Deploys the branch's head, or the last source again, with the settings of now.
+pub(crate) async fn update(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Response> {
+    let accepted = control.update_deployment(&app).await?;
+    Ok(Redirect::to(&format!("/apps/{app}/deployments/{}", accepted.deployment)).into_response())
+}
+
 /// Goes back to a revision.
 pub(crate) async fn rollback(ForApp(app): ForApp, State(control): State<Control>, Posted(form): Posted<To>) -> Answer<Response> {
     let accepted = control.rollback(&app, Some(RevisionNumber(form.to))).await?;
