@@ -34,6 +34,9 @@ fn axe() -> Option<&'static str> {
 
 /// Looks at the page that is open; whatever is wrong, in words.
 pub(crate) fn audit(browser: &Browser, scheme: &str) -> Vec<String> {
+    // The scheme has just been changed, and every element has to have its colours.
+    let drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))";
+    browser.cdp("Runtime.evaluate", &json!({"expression": drawn, "awaitPromise": true}));
     let mut wrong: Vec<String> = browser.complaints().into_iter().map(|line| format!("console: {line}")).collect();
     wrong.extend(barriers(browser, scheme));
     let ask = |script: &str| browser.script(script, &json!([])).unwrap_or_default();

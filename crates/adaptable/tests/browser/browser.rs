@@ -116,7 +116,14 @@ impl Browser {
     pub(crate) fn goto(&self, address: &str) {
         self.listen();
         let url = if address.starts_with('/') { format!("{}{address}", self.base) } else { address.to_owned() };
-        self.post("/url", &json!({"url": url})).unwrap_or_else(|refused| panic!("{url}: {refused:?}"));
+        let arrived = until(PATIENCE, || match self.post("/url", &json!({"url": url})) {
+            Ok(_) => (!self.is_cut_off()).then_some(()),
+            Err(refused) => {
+                assert!(refused.message.contains(NETWORK_CHANGED), "{url}: {refused:?}");
+                None
+            }
+        });
+        assert!(arrived.is_some(), "{url} is cut off again and again");
     }
 
     /// The page before this one.
@@ -345,10 +352,14 @@ impl Browser {
 
     /// Asks again for a page that a change of the machine's devices has cut off, with the form that was sent.
     fn again_where_the_network_changed(&self) {
-        let broken = "return document.documentURI.startsWith('chrome-error:') && document.body.innerText.includes(arguments[0])";
-        if self.script(broken, &json!([NETWORK_CHANGED])).is_ok_and(|broken| broken == true) {
+        if self.is_cut_off() {
             let _asked = self.driver.cdp("Page.reload", &json!({}));
         }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        let broken = "return document.documentURI.startsWith('chrome-error:') && document.body.innerText.includes(arguments[0])";
+        self.script(broken, &json!([NETWORK_CHANGED])).is_ok_and(|broken| broken == true)
     }
 
     /// Finds the element and does something with it, until it is done.

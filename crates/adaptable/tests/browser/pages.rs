@@ -11,7 +11,32 @@ use crate::furnished::Furnished;
 const WIDTHS: [u32; 2] = [1440, 390];
 
 /// What the operator sees, by the names of the pictures.
-const PAGES: &[(&str, &str)] = &[("dashboard", "/apps"), ("app-status", "/apps/guestbook"), ("account", "/account")];
+const PAGES: &[(&str, &str)] = &[
+    ("dashboard", "/apps"),
+    ("app-status", "/apps/guestbook"),
+    ("app-status-tour", "/apps/guestbook?tour=1"),
+    ("deployment", "/apps/guestbook/deployments/1"),
+    ("deployment-failed", "/apps/newsletter/deployments/1"),
+    ("resources", "/apps/guestbook/resources"),
+    ("metrics", "/apps/guestbook/metrics"),
+    ("settings", "/apps/guestbook/settings"),
+    ("settings-yaml", "/apps/guestbook/settings?view=yaml"),
+    ("new", "/new"),
+    ("new-upload", "/new/upload"),
+    ("new-command-line", "/new/command-line"),
+    ("operator", "/operator"),
+    ("operator-users", "/operator/users"),
+    ("operator-github", "/operator/github"),
+    ("operator-certificates", "/operator/certificates"),
+    ("operator-backups", "/operator/backups"),
+    ("operator-audit", "/operator/audit"),
+    ("operator-tokens", "/operator/tokens"),
+    ("account", "/account"),
+    ("help", "/help"),
+    ("help-checks", "/help/checks"),
+    ("help-settings", "/help/settings"),
+    ("help-requirements", "/help/requirements"),
+];
 
 /// What has been looked at.
 struct Walk {
