@@ -182,6 +182,13 @@ fn leaves_no_secret(platform: &Platform, app: &App) {
     }
 }
 
+/// GitHub shows that a commit is live: what is taken away from the App after that concerns no report on its way.
+#[track_caller]
+fn is_shown(github: &GitHub, sha: &str) {
+    let shown = || github.deployments().iter().any(|it| it.sha == sha && it.state() == "success");
+    assert!(wait_until(PATIENCE, shown), "{:?}", github.deployments());
+}
+
 #[test]
 fn what_changes_at_github_is_noted() {
     let (github, platform, app, installation) = linked();
@@ -197,8 +204,9 @@ fn what_changes_at_github_is_noted() {
     comes_to_warn(&platform, "the branch main of octo/store was deleted");
     let update = platform.cli(&["update", "shop", "--json"]);
     assert!(update.code == 1 && update.stderr.contains("has no branch main"), "{} {}", update.code, update.stderr);
-    github.push("octo/store", "main", &[("app.py", &plain("back"))], "Back");
+    let back = github.push("octo/store", "main", &[("app.py", &plain("back"))], "Back");
     says(&platform, "back");
+    is_shown(&github, &back.sha);
     assert_eq!(warnings(&platform), "null");
     assert_eq!(deployments(&platform).len(), count + 2);
     // Suspended, removed, installed again.
@@ -212,8 +220,9 @@ fn what_changes_at_github_is_noted() {
     assert_eq!(update.code, 1, "{}", update.stderr);
     let again = github.install(app.id, "octo", Some(&["store"]));
     assert!(wait_until(PATIENCE, || warnings(&platform) == "null"), "{}\n{}", warnings(&platform), deliveries(&platform));
-    github.push("octo/store", "main", &[("app.py", &plain("again"))], "Again");
+    let once_more = github.push("octo/store", "main", &[("app.py", &plain("again"))], "Again");
     says(&platform, "again");
+    is_shown(&github, &once_more.sha);
     // Taken away from the App, given back, deleted.
     github.repository("octo/other", false);
     github.choose(again, Some(&["other"]));
