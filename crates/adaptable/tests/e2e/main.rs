@@ -6,6 +6,7 @@ mod beside;
 mod broken;
 mod clients;
 mod commands;
+mod contract;
 mod crash;
 mod databases;
 mod deploying;
