@@ -6,14 +6,14 @@ mod shape;
 mod source;
 mod start;
 
-use std::ops::ControlFlow;
-
+use api::ErrorBody;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use control::{Control, Draft, DraftSource, DraftView, Who};
+use http::StatusCode;
 
 use crate::access::Asker;
-use crate::answer::Answer;
+use crate::answer::{self, Answer, Problem};
 use crate::pages::layout::{Nav, Shell};
 use crate::routes::{Needs, Table};
 
@@ -83,6 +83,19 @@ impl Step {
             Self::Database => "Database",
             Self::Settings => "Settings",
             Self::Name => "App name",
+            Self::Checks => "Pre-flight checks",
+        }
+    }
+
+    /// What its page asks for.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Repository => "Choose a GitHub repo to deploy",
+            Self::Branch => "Choose which branch you'd like to deploy",
+            Self::Template => "Choose a Deploy Template",
+            Self::Database => "Choose a database",
+            Self::Settings => "Set Start Command and review settings",
+            Self::Name => "Choose an app name",
             Self::Checks => "Pre-flight checks",
         }
     }
@@ -162,10 +175,6 @@ fn marks(view: &DraftView, current: Step) -> Vec<Mark> {
     marks
 }
 
-fn base(id: &str) -> String {
-    format!("/new/{id}")
-}
-
 fn address(id: &str, step: Step) -> String {
     format!("/new/{id}/{}", step.path())
 }
@@ -175,29 +184,88 @@ fn to(id: &str, step: Step) -> Response {
     Redirect::to(&address(id, step)).into_response()
 }
 
+/// What the pages of all steps have, beside the shell.
+#[derive(Debug)]
+struct Frame {
+    steps: Vec<Mark>,
+    heading: &'static str,
+    sub: String,
+    wrong: String,
+    help: String,
+    /// The address that those of the steps begin with.
+    base: String,
+}
+
+impl Frame {
+    fn new(view: &DraftView, step: Step, sub: impl Into<String>, problem: Option<Problem>) -> Self {
+        let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
+        let base = format!("/new/{}", view.id);
+        Self { steps: marks(view, step), heading: step.heading(), sub: sub.into(), wrong, help, base }
+    }
+}
+
+/// Why a step is not shown.
+#[derive(Debug)]
+enum Stop {
+    /// Another page comes first: its address.
+    Elsewhere(String),
+    /// Something is wrong.
+    Problem(Problem),
+}
+
+/// What a step answers with.
+type Shown = Result<Response, Stop>;
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<ErrorBody> for Stop {
+    fn from(error: ErrorBody) -> Self {
+        Self::Problem(Problem(error))
+    }
+}
+
+impl IntoResponse for Stop {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Elsewhere(address) => Redirect::to(&address).into_response(),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+/// The status of a page with what is wrong, if anything.
+fn status(problem: Option<&Problem>) -> StatusCode {
+    problem.map_or(StatusCode::OK, |problem| answer::status(&problem.0))
+}
+
 /// The draft for one of its steps; a step that is too far ahead leads to the one that is to be done, and what is deployed to its
 /// deployment.
-async fn at(control: &Control, who: &Who, id: &str, step: Step) -> Answer<ControlFlow<Response, DraftView>> {
+async fn at(control: &Control, who: &Who, id: &str, step: Step) -> Result<DraftView, Stop> {
     let view = control.draft(who, id).await?;
     if let Some(elsewhere) = deployed(&view) {
-        return Ok(ControlFlow::Break(elsewhere));
+        return Err(Stop::Elsewhere(elsewhere));
     }
     let next = Step::next(&view.draft);
     let uploaded = matches!(view.draft.source, Some(DraftSource::Upload { .. }));
     let hidden = uploaded && step <= Step::Branch;
-    Ok(if step > next || hidden { ControlFlow::Break(to(id, next)) } else { ControlFlow::Continue(view) })
+    if step > next || hidden { Err(Stop::Elsewhere(address(id, next))) } else { Ok(view) }
 }
 
 /// Where a draft leads that was deployed.
-fn deployed(view: &DraftView) -> Option<Response> {
+fn deployed(view: &DraftView) -> Option<String> {
     let it = view.draft.deployed.as_ref()?;
-    Some(Redirect::to(&format!("/apps/{}/deployments/{}", it.app, it.deployment)).into_response())
+    Some(format!("/apps/{}/deployments/{}", it.app, it.deployment))
 }
 
 /// Goes on where somebody left off.
 async fn resume(asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
     let view = control.draft(&asker.who, &id).await?;
-    Ok(deployed(&view).unwrap_or_else(|| to(&view.id, Step::next(&view.draft))))
+    let address = deployed(&view).unwrap_or_else(|| address(&view.id, Step::next(&view.draft)));
+    Ok(Redirect::to(&address).into_response())
 }
 
 fn titled(shell: Shell, step: Step) -> Shell {

@@ -1,7 +1,5 @@
 //! The last steps: the app's name, the pre-flight checks, and "Deploy App".
 
-use std::ops::ControlFlow::{Break, Continue};
-
 use api::{PreflightCheck, PreflightState};
 use askama::Template;
 use axum::Json;
@@ -13,7 +11,7 @@ use http::StatusCode;
 use model::AppName;
 use serde::{Deserialize, Serialize};
 
-use super::{Mark, Step, at, base, marks, titled, to};
+use super::{Frame, Shown, Step, at, titled, to};
 use crate::access::Asker;
 use crate::answer::{Answer, Problem};
 use crate::pages::layout::{Shell, page_with};
@@ -24,22 +22,14 @@ use crate::routes::Detail;
 #[template(path = "wizard_name.html")]
 struct NamePage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: &'static str,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     name: String,
     suffix: String,
 }
 
 /// Asks for the name, with one suggested.
-pub(super) async fn name(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Name).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+pub(super) async fn name(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Name).await?;
     let name = view.draft.name.as_ref().map(ToString::to_string);
     let name = name.or_else(|| suggestion(&control, &view)).unwrap_or_default();
     Ok(name_page(shell, &control, &view, name, None))
@@ -63,17 +53,11 @@ fn name_page(shell: Shell, control: &Control, view: &DraftView, name: String, pr
     let app_url = control.platform().app_url;
     let suffix = app_url.split_once("NAME.").map(|(_, suffix)| suffix.to_owned()).unwrap_or_default();
     let status = problem.as_ref().map_or(StatusCode::OK, |_| StatusCode::UNPROCESSABLE_ENTITY);
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
     page_with(
         status,
         &NamePage {
             shell: titled(shell, Step::Name),
-            steps: marks(view, Step::Name),
-            heading: "Choose an app name",
-            sub: "This name will be used to create a URL for your project.",
-            wrong,
-            help,
-            base: base(&view.id),
+            frame: Frame::new(view, Step::Name, "This name will be used to create a URL for your project.", problem),
             name,
             suffix,
         },
@@ -93,11 +77,8 @@ pub(super) async fn choose_name(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(form): Posted<ChosenName>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Name).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Name).await?;
     match checked(&control, &asker.who, &form.name) {
         Ok(name) => {
             control
@@ -158,12 +139,7 @@ struct Row {
 #[template(path = "wizard_checks.html")]
 struct ChecksPage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: &'static str,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     tone: &'static str,
     summary: String,
     checks: Vec<Row>,
@@ -173,16 +149,9 @@ struct ChecksPage {
 }
 
 /// Runs the checks and shows them.
-pub(super) async fn checks(
-    shell: Shell,
-    asker: Asker,
-    State(control): State<Control>,
-    Path(id): Path<String>,
-) -> Answer<Response> {
-    match at(&control, &asker.who, &id, Step::Checks).await? {
-        Continue(view) => checks_page(shell, &asker, &control, &view, false, None).await,
-        Break(elsewhere) => Ok(elsewhere),
-    }
+pub(super) async fn checks(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Checks).await?;
+    checks_page(shell, &asker, &control, &view, false, None).await
 }
 
 async fn checks_page(
@@ -192,7 +161,7 @@ async fn checks_page(
     view: &DraftView,
     box_wrong: bool,
     problem: Option<Problem>,
-) -> Answer<Response> {
+) -> Shown {
     let report = control.check_draft(&asker.who, &view.id).await?;
     let (failed, warned) = (report.count(PreflightState::Failed), report.count(PreflightState::Warning));
     let plural = |count: usize| if count == 1 { "" } else { "s" };
@@ -202,17 +171,16 @@ async fn checks_page(
         (failed, _) => ("failed", format!("{failed} check{} failed.", plural(failed))),
     };
     let status = if box_wrong || problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
     Ok(page_with(
         status,
         &ChecksPage {
             shell: titled(shell, Step::Checks),
-            steps: marks(view, Step::Checks),
-            heading: "Pre-flight checks",
-            sub: "Adaptable has looked over your source. It was read, nothing of it was run.",
-            wrong,
-            help,
-            base: base(&view.id),
+            frame: Frame::new(
+                view,
+                Step::Checks,
+                "Adaptable has looked over your source. It was read, nothing of it was run.",
+                problem,
+            ),
             tone,
             summary,
             checks: report.checks.into_iter().map(|check| row(check, &view.id)).collect(),
@@ -277,11 +245,8 @@ pub(super) async fn deploy(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(form): Posted<Confirmed>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Checks).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Checks).await?;
     let listens = form.listens == "on";
     if view.draft.listens != listens {
         let changed = control

@@ -1,21 +1,18 @@
 //! The step "review settings": every setting with what holds, a help text behind it, and "Change" beside it.
 
-use std::ops::ControlFlow::{Break, Continue};
-
 use api::{ErrorBody, ErrorCode};
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
 use control::{Control, DraftView, Recognised};
 use http::StatusCode;
 use model::settings::fields::{FIELDS, Field, Input as Entry, Section as Part, find, of_violation};
 use model::{DatabaseType, EnvName, Settings};
 use serde::Deserialize;
 
-use super::{Mark, Step, at, base, marks, titled, to};
+use super::{Frame, Shown, Step, at, titled, to};
 use crate::access::Asker;
-use crate::answer::Answer;
+use crate::answer::Problem;
 use crate::pages::layout::{Shell, page_with};
 use crate::pages::visitor::Posted;
 
@@ -61,12 +58,7 @@ struct Section {
 #[template(path = "wizard_settings.html")]
 struct SettingsPage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: &'static str,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     sections: Vec<Section>,
 }
 
@@ -91,11 +83,8 @@ pub(super) async fn show(
     State(control): State<Control>,
     Path(id): Path<String>,
     query: Result<Query<Open>, QueryRejection>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Settings).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Settings).await?;
     let open = query.map(|Query(query)| query.change).unwrap_or_default();
     settings_page(shell, &asker, &control, view, &open, None).await
 }
@@ -107,7 +96,7 @@ async fn settings_page(
     view: DraftView,
     open: &str,
     refused: Option<Refused>,
-) -> Answer<Response> {
+) -> Shown {
     // Without the source there is nothing inferred to be shown, and all can be set all the same.
     let (view, found) = match control.draft_upload(&asker.who, &view.id).await {
         Ok(upload) => {
@@ -120,17 +109,18 @@ async fn settings_page(
     let settings = &view.draft.settings;
     let sections =
         Part::ALL.into_iter().filter_map(|part| section(part, settings, found.as_ref(), open, refused.as_ref())).collect();
-    let status = if refused.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let problem = refused.map(|_| Problem::bad_request("This setting can't be used as it is. Nothing was changed."));
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(page_with(
         status,
         &SettingsPage {
             shell: titled(shell, Step::Settings),
-            steps: marks(&view, Step::Settings),
-            heading: "Set Start Command and review settings",
-            sub: "The default settings for the Deploy Template are shown. Click the help icon next to a setting for more information on it, and Change to change it.",
-            wrong: refused.map(|_| "This setting can't be used as it is. Nothing was changed.".to_owned()).unwrap_or_default(),
-            help: String::new(),
-            base: base(&view.id),
+            frame: Frame::new(
+                &view,
+                Step::Settings,
+                "The default settings for the Deploy Template are shown. Click the help icon next to a setting for more information on it, and Change to change it.",
+                problem,
+            ),
             sections,
         },
     ))
@@ -244,11 +234,8 @@ pub(super) async fn change(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(form): Posted<Change>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Settings).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Settings).await?;
     if form.next.is_some() {
         control
             .change_draft(&asker.who, &id, |draft| {

@@ -1,7 +1,5 @@
 //! The steps that shape the app: its Deploy Template, and its database.
 
-use std::ops::ControlFlow::{Break, Continue};
-
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -11,10 +9,11 @@ use model::DatabaseType;
 use model::settings::TEMPLATES;
 use serde::Deserialize;
 
-use super::{Mark, Step, at, base, marks, titled, to};
+use super::{Frame, Shown, Step, at, status, titled, to};
 use crate::access::Asker;
-use crate::answer::{Answer, Problem};
+use crate::answer::Problem;
 use crate::pages::layout::{Shell, page_with};
+use crate::pages::text::short_commit;
 use crate::pages::visitor::Posted;
 
 #[derive(Debug)]
@@ -30,12 +29,7 @@ struct Choice {
 #[template(path = "wizard_template.html")]
 struct TemplatePage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: String,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     back: String,
     directory: String,
     templates: Vec<Choice>,
@@ -54,19 +48,12 @@ pub(super) fn template_name(word: &str) -> &'static str {
 }
 
 /// Shows the templates, the recognised one first.
-pub(super) async fn templates(
-    shell: Shell,
-    asker: Asker,
-    State(control): State<Control>,
-    Path(id): Path<String>,
-) -> Answer<Response> {
-    match at(&control, &asker.who, &id, Step::Template).await? {
-        Continue(_) => template_page(shell, &asker, &control, &id, None).await,
-        Break(elsewhere) => Ok(elsewhere),
-    }
+pub(super) async fn templates(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Shown {
+    at(&control, &asker.who, &id, Step::Template).await?;
+    template_page(shell, &asker, &control, &id, None).await
 }
 
-async fn template_page(shell: Shell, asker: &Asker, control: &Control, id: &str, problem: Option<Problem>) -> Answer<Response> {
+async fn template_page(shell: Shell, asker: &Asker, control: &Control, id: &str, problem: Option<Problem>) -> Shown {
     let fetched = control.draft_upload(&asker.who, id).await;
     let view = control.draft(&asker.who, id).await?;
     let settings = &view.draft.settings;
@@ -90,20 +77,12 @@ async fn template_page(shell: Shell, asker: &Asker, control: &Control, id: &str,
         })
         .collect();
     templates.sort_by_key(|choice| !choice.recognised);
-    let status = problem.as_ref().map_or(StatusCode::OK, |problem| {
-        StatusCode::from_u16(problem.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    });
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
+    let status = status(problem.as_ref());
     Ok(page_with(
         status,
         &TemplatePage {
             shell: titled(shell, Step::Template),
-            steps: marks(&view, Step::Template),
-            heading: "Choose a Deploy Template",
-            sub: from(&view),
-            wrong,
-            help,
-            base: base(id),
+            frame: Frame::new(&view, Step::Template, from(&view), problem),
             back: match view.draft.source {
                 Some(DraftSource::Upload { .. }) => "/new/upload".to_owned(),
                 _ => format!("/new/{id}/branch"),
@@ -129,9 +108,7 @@ fn what(word: &str) -> &'static str {
 fn from(view: &DraftView) -> String {
     match &view.draft.source {
         Some(DraftSource::GitHub { full_name, branch, commit, .. }) => {
-            let commit = commit
-                .as_ref()
-                .map(|commit| format!(", commit {} {}", commit.id.chars().take(7).collect::<String>(), commit.subject));
+            let commit = commit.as_ref().map(|commit| format!(", commit {} {}", short_commit(&commit.id), commit.subject));
             format!("{full_name}, branch {}{}", branch.as_deref().unwrap_or_default(), commit.unwrap_or_default())
         }
         Some(DraftSource::Upload { name, files, bytes, .. }) => {
@@ -154,10 +131,8 @@ pub(super) async fn choose_template(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(form): Posted<ChosenTemplate>,
-) -> Answer<Response> {
-    if let Break(elsewhere) = at(&control, &asker.who, &id, Step::Template).await? {
-        return Ok(elsewhere);
-    }
+) -> Shown {
+    at(&control, &asker.who, &id, Step::Template).await?;
     let looks = form.directory.is_some();
     let changed = control
         .change_draft(&asker.who, &id, move |draft| {
@@ -194,26 +169,14 @@ struct KindOf {
 #[template(path = "wizard_database.html")]
 struct DatabasePage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: &'static str,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     kinds: Vec<KindOf>,
 }
 
 /// Shows the kinds of databases.
-pub(super) async fn databases(
-    shell: Shell,
-    asker: Asker,
-    State(control): State<Control>,
-    Path(id): Path<String>,
-) -> Answer<Response> {
-    match at(&control, &asker.who, &id, Step::Database).await? {
-        Continue(view) => Ok(database_page(shell, &control, &view, None).await),
-        Break(elsewhere) => Ok(elsewhere),
-    }
+pub(super) async fn databases(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Database).await?;
+    Ok(database_page(shell, &control, &view, None).await)
 }
 
 async fn database_page(shell: Shell, control: &Control, view: &DraftView, problem: Option<Problem>) -> Response {
@@ -229,17 +192,11 @@ async fn database_page(shell: Shell, control: &Control, view: &DraftView, proble
     });
     let kinds = kinds.collect();
     let status = problem.as_ref().map_or(StatusCode::OK, |_| StatusCode::UNPROCESSABLE_ENTITY);
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
     page_with(
         status,
         &DatabasePage {
             shell: titled(shell, Step::Database),
-            steps: marks(view, Step::Database),
-            heading: "Choose a database",
-            sub: "It is made with your app, and your app finds it in DATABASE_URL.",
-            wrong,
-            help,
-            base: base(&view.id),
+            frame: Frame::new(view, Step::Database, "It is made with your app, and your app finds it in DATABASE_URL.", problem),
             kinds,
         },
     )
@@ -258,11 +215,8 @@ pub(super) async fn choose_database(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(form): Posted<ChosenDatabase>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Database).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Database).await?;
     let Some(kind) = DatabaseType::parse(&form.database) else {
         let problem = Problem::bad_request("choose a database, or None");
         return Ok(database_page(shell, &control, &view, Some(problem)).await);

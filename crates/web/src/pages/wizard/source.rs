@@ -1,21 +1,17 @@
 //! The steps of GitHub: the repository, and its branch.
 
-use std::ops::ControlFlow::{Break, Continue};
-
 use api::GitHubInstallation;
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
 use control::{Control, DraftSource, DraftView};
-use http::StatusCode;
 use serde::Deserialize;
 
-use super::{INSTALL, Mark, Step, at, base, marks, titled, to};
+use super::{Frame, INSTALL, Shown, Step, at, status, titled, to};
 use crate::access::Asker;
-use crate::answer::{Answer, Problem};
+use crate::answer::Problem;
 use crate::pages::layout::{Shell, page_with};
-use crate::pages::text::When;
+use crate::pages::text::{When, short_commit};
 use crate::pages::visitor::Posted;
 
 /// Repositories that are listed; the others are found by searching.
@@ -42,12 +38,7 @@ struct Repository {
 #[template(path = "wizard_repository.html")]
 struct RepositoryPage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: &'static str,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     search: String,
     repositories: Vec<Repository>,
     more: usize,
@@ -62,11 +53,8 @@ pub(super) async fn repositories(
     State(control): State<Control>,
     Path(id): Path<String>,
     query: Result<Query<Search>, QueryRejection>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Repository).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Repository).await?;
     let search: String = query.map(|Query(query)| query.q).unwrap_or_default().chars().take(100).collect();
     repository_page(shell, &asker, &control, &view, search, None).await
 }
@@ -78,7 +66,7 @@ async fn repository_page(
     view: &DraftView,
     search: String,
     problem: Option<Problem>,
-) -> Answer<Response> {
+) -> Shown {
     let chosen = match &view.draft.source {
         Some(DraftSource::GitHub { repository, .. }) => Some(*repository),
         _ => None,
@@ -104,17 +92,11 @@ async fn repository_page(
         })
         .collect();
     let status = status(problem.as_ref());
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
     Ok(page_with(
         status,
         &RepositoryPage {
             shell: titled(shell, Step::Repository),
-            steps: marks(view, Step::Repository),
-            heading: "Choose a GitHub repo to deploy",
-            sub: "",
-            wrong,
-            help,
-            base: base(&view.id),
+            frame: Frame::new(view, Step::Repository, "", problem),
             search,
             repositories,
             more,
@@ -122,10 +104,6 @@ async fn repository_page(
             accounts: accounts.into_iter().filter(|it| !it.page.is_empty()).collect(),
         },
     ))
-}
-
-fn status(problem: Option<&Problem>) -> StatusCode {
-    problem.map_or(StatusCode::OK, |problem| StatusCode::from_u16(problem.0.code.status()).unwrap_or(StatusCode::BAD_GATEWAY))
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,11 +118,8 @@ pub(super) async fn choose_repository(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(chosen): Posted<Chosen>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Repository).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Repository).await?;
     // Only from what they see: a number that was made up is none of these.
     let list = match control.github_repositories(&asker.who, None, None).await {
         Ok(list) => list,
@@ -186,36 +161,17 @@ struct Branch {
 #[template(path = "wizard_branch.html")]
 struct BranchPage {
     shell: Shell,
-    steps: Vec<Mark>,
-    heading: &'static str,
-    sub: String,
-    wrong: String,
-    help: String,
-    base: String,
+    frame: Frame,
     branches: Vec<Branch>,
 }
 
 /// Lists the branches.
-pub(super) async fn branches(
-    shell: Shell,
-    asker: Asker,
-    State(control): State<Control>,
-    Path(id): Path<String>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Branch).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+pub(super) async fn branches(shell: Shell, asker: Asker, State(control): State<Control>, Path(id): Path<String>) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Branch).await?;
     branch_page(shell, &asker, &control, &view, None).await
 }
 
-async fn branch_page(
-    shell: Shell,
-    asker: &Asker,
-    control: &Control,
-    view: &DraftView,
-    problem: Option<Problem>,
-) -> Answer<Response> {
+async fn branch_page(shell: Shell, asker: &Asker, control: &Control, view: &DraftView, problem: Option<Problem>) -> Shown {
     let Some(DraftSource::GitHub { repository, full_name, branch, .. }) = &view.draft.source else {
         return Ok(to(&view.id, Step::Repository));
     };
@@ -227,23 +183,22 @@ async fn branch_page(
         .into_iter()
         .map(|it| Branch {
             chosen: branch.as_deref() == Some(it.name.as_str()),
-            commit: it.commit.chars().take(7).collect(),
+            commit: short_commit(&it.commit),
             default: it.default,
             name: it.name,
         })
         .collect();
     let status = status(problem.as_ref());
-    let (wrong, help) = problem.map(|problem| (problem.0.message, problem.0.help)).unwrap_or_default();
     Ok(page_with(
         status,
         &BranchPage {
             shell: titled(shell, Step::Branch),
-            steps: marks(view, Step::Branch),
-            heading: "Choose which branch you'd like to deploy",
-            sub: format!("{full_name}. Once connected, Adaptable will deploy your repo each time you push to this branch."),
-            wrong,
-            help,
-            base: base(&view.id),
+            frame: Frame::new(
+                view,
+                Step::Branch,
+                format!("{full_name}. Once connected, Adaptable will deploy your repo each time you push to this branch."),
+                problem,
+            ),
             branches,
         },
     ))
@@ -261,11 +216,8 @@ pub(super) async fn choose_branch(
     State(control): State<Control>,
     Path(id): Path<String>,
     Posted(chosen): Posted<ChosenBranch>,
-) -> Answer<Response> {
-    let view = match at(&control, &asker.who, &id, Step::Branch).await? {
-        Continue(view) => view,
-        Break(elsewhere) => return Ok(elsewhere),
-    };
+) -> Shown {
+    let view = at(&control, &asker.who, &id, Step::Branch).await?;
     let Some(DraftSource::GitHub { repository, .. }) = view.draft.source else { return Ok(to(&id, Step::Repository)) };
     let known = match control.github_branches(&asker.who, repository).await {
         Ok(list) => list.into_iter().any(|it| it.name == chosen.branch),

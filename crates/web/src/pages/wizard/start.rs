@@ -6,12 +6,11 @@ use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use control::{Control, DraftSource, Who};
-use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{CONNECT, INSTALL, Step, Unfinished, address, to, unfinished};
 use crate::access::Asker;
-use crate::answer::{Answer, Problem};
+use crate::answer::{self, Answer, Problem};
 use crate::pages::layout::{Nav, Shell, page, page_with};
 
 /// The largest archive that a browser may send, in bytes.
@@ -109,7 +108,7 @@ pub(super) async fn post_upload(
             Ok(to(&view.id, Step::Template))
         }
         Err(problem) => {
-            let status = StatusCode::from_u16(problem.0.code.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            let status = answer::status(&problem.0);
             Ok(page_with(status, &UploadPage::new(shell, Some(problem.0))))
         }
     }
