@@ -1,7 +1,6 @@
 //! Browsers on their way to GitHub and back: each by a state of its own, once, within ten minutes, and the same browser.
 
 use github::Pkce;
-use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -58,10 +57,7 @@ fn is_local(path: &str) -> bool {
 impl Control {
     /// 256 random bits in hexadecimal digits.
     pub fn random_text() -> String {
-        let mut bytes = [0_u8; 32];
-        rand::rng().fill_bytes(&mut bytes);
-        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+        store::random_text().to_string()
     }
 
     /// Keeps what a browser went for; gives the state by which it comes back.

@@ -20,7 +20,7 @@ use model::{AppName, Settings};
 use serde::Deserialize;
 
 use crate::access::{ForApp, ToChange, ToOwn};
-use crate::answer::{Answer, Problem};
+use crate::answer::{self, Answer, Problem};
 use crate::pages::app_head::AppHead;
 use crate::pages::flash::Said;
 use crate::pages::layout::{Nav, Shell, Tab, page_with};
@@ -285,7 +285,7 @@ pub(crate) async fn save(
         }
         Err(error) => {
             let now = control.settings(&app).await?;
-            let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::CONFLICT);
+            let status = answer::status(&error);
             if error.code == ErrorCode::Conflict && control::settings_version(&now) != base {
                 // Sent again, it is saved over what is there now: that was seen.
                 again.conflict = Some(others(&now, &new));
