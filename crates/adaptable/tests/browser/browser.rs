@@ -358,7 +358,9 @@ impl Browser {
     }
 
     fn is_cut_off(&self) -> bool {
-        let broken = "return document.documentURI.startsWith('chrome-error:') && document.body.innerText.includes(arguments[0])";
+        // The page that tells of an error is written by a script of its own: without scripts it stays blank.
+        let broken = "const told = document.body.innerText.trim();
+            return document.documentURI.startsWith('chrome-error:') && (told === '' || told.includes(arguments[0]));";
         self.script(broken, &json!([NETWORK_CHANGED])).is_ok_and(|broken| broken == true)
     }
 
