@@ -15,9 +15,6 @@ use testkit::Platform;
 use crate::driver::{Driver, Refused};
 use crate::words;
 
-/// What Chromium ends connections with when a network device comes or goes, as each container's does. Whoever visits from elsewhere never
-/// has that; the page's stream begins anew by itself, and a page is asked for again.
-const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 /// How long a page may take to show what it is asked for.
 const PATIENCE: u64 = 20;
 /// The key under which `WebDriver` names an element.
@@ -116,14 +113,7 @@ impl Browser {
     pub(crate) fn goto(&self, address: &str) {
         self.listen();
         let url = if address.starts_with('/') { format!("{}{address}", self.base) } else { address.to_owned() };
-        let arrived = until(PATIENCE, || match self.post("/url", &json!({"url": url})) {
-            Ok(_) => (!self.is_cut_off()).then_some(()),
-            Err(refused) => {
-                assert!(refused.message.contains(NETWORK_CHANGED), "{url}: {refused:?}");
-                None
-            }
-        });
-        assert!(arrived.is_some(), "{url} is cut off again and again");
+        self.post("/url", &json!({"url": url})).unwrap_or_else(|refused| panic!("{url}: {refused:?}"));
     }
 
     /// The page before this one.
@@ -343,25 +333,11 @@ impl Browser {
         for line in lines.iter().filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING") {
             let message = line["message"].as_str().unwrap_or_default();
             // An app's own page is the app's: without an icon, for one.
-            let ours = message.starts_with(&self.base) && !message.contains(NETWORK_CHANGED);
+            let ours = message.starts_with(&self.base);
             if ours && !expected.iter().any(|words| message.contains(words)) {
                 self.complaints.borrow_mut().push(message.to_owned());
             }
         }
-    }
-
-    /// Asks again for a page that a change of the machine's devices has cut off, with the form that was sent.
-    fn again_where_the_network_changed(&self) {
-        if self.is_cut_off() {
-            let _asked = self.driver.cdp("Page.reload", &json!({}));
-        }
-    }
-
-    fn is_cut_off(&self) -> bool {
-        // The page that tells of an error is written by a script of its own: without scripts it stays blank.
-        let broken = "const told = document.body.innerText.trim();
-            return document.documentURI.startsWith('chrome-error:') && (told === '' || told.includes(arguments[0]));";
-        self.script(broken, &json!([NETWORK_CHANGED])).is_ok_and(|broken| broken == true)
     }
 
     /// Finds the element and does something with it, until it is done.
@@ -375,7 +351,6 @@ impl Browser {
     ) {
         let mut last = None;
         let done = until(PATIENCE, || {
-            self.again_where_the_network_changed();
             let element = self.named(selector, name, matches)?;
             match action(&element) {
                 Ok(_) => Some(()),
@@ -417,11 +392,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn wait<T>(&self, seconds: u64, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let look = || {
-            self.again_where_the_network_changed();
-            look()
-        };
+    fn wait<T>(&self, seconds: u64, what: &str, look: impl FnMut() -> Option<T>) -> T {
         until(seconds, look).unwrap_or_else(|| self.give_up(what))
     }
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::quiet::Quiet;
 
 /// What must be there, and whose package it is in.
 const PROGRAMS: [(&str, &str); 4] =
@@ -51,6 +52,8 @@ pub(crate) struct Driver {
     child: Child,
     port: u16,
     session: String,
+    // Gone after those who run in it.
+    network: Quiet,
 }
 
 impl Driver {
@@ -66,8 +69,10 @@ impl Driver {
         let browser = home.join("browser");
         fs::write(&browser, "#!/bin/sh\nexec setpriv --pdeathsig KILL chromium \"$@\"\n").expect("a file");
         fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).expect("our own file");
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+        let network = Quiet::start();
+        let mut child = network
+            .command()
+            .args(["setpriv", "--pdeathsig", "KILL", "chromedriver", "--port=0"])
             .env("HOME", home)
             .env("XDG_CONFIG_HOME", home.join("config"))
             .env("XDG_CACHE_HOME", home.join("cache"))
@@ -79,7 +84,7 @@ impl Driver {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("setpriv, of util-linux");
+            .expect("nsenter, of util-linux");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let port = loop {
             let line = lines.next().expect("chromedriver says where it listens").expect("its output");
@@ -92,7 +97,7 @@ impl Driver {
         };
         // Nobody reads what it says after that; it must not wait for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut driver = Self { child, port, session: String::new() };
+        let mut driver = Self { child, port, session: String::new(), network };
         let arguments = [
             "--headless=new".to_owned(),
             // Root can't have Chromium's sandbox, and the pages are our own.
@@ -104,6 +109,9 @@ impl Driver {
             "--no-first-run".to_owned(),
             "--hide-scrollbars".to_owned(),
             "--lang=en".to_owned(),
+            format!("--proxy-server={}", driver.network.proxy()),
+            // Chromium's word for: loopback, too, goes through the proxy.
+            "--proxy-bypass-list=<-loopback>".to_owned(),
             format!("--user-data-dir={}", home.join("profile").display()),
         ];
         let capabilities = json!({"capabilities": {"alwaysMatch": {
@@ -129,7 +137,7 @@ impl Driver {
         let body = if method == "POST" { body.to_string() } else { String::new() };
         let failed =
             |error: std::io::Error| Refused { code: "no answer".to_owned(), message: format!("{method} {path}: {error}") };
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(failed)?;
+        let stream = self.network.connect(self.port).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let headers = [("Content-Type", "application/json; charset=utf-8")];
         let answer = testkit::exchange(stream, method, &format!("127.0.0.1:{}", self.port), path, &headers, body.as_bytes());

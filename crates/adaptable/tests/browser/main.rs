@@ -15,6 +15,7 @@ mod guide;
 mod logs;
 mod pages;
 mod people;
+mod quiet;
 mod steps;
 mod without_github;
 mod words;

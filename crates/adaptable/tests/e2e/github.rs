@@ -338,6 +338,7 @@ fn an_operator_makes_the_app_and_people_come_in_by_it() {
     let manifest = between(&form, "value=\"", "\"").replace("Adaptable localhost", "Another");
     let back = octo.create_app(&between(&form, "action=\"", "\""), &manifest);
     assert_eq!(browser.led("GET", &back, &[]), "/operator/github?said=github-ready");
+    assert_eq!(browser.led("GET", &back, &[]), "/operator/github?said=github-ready", "a reload is no error");
     assert!(browser.send("GET", "/operator/github", &[]).text().contains("Not installed anywhere yet"));
     // The operator connects an account, which takes a click.
     let page = browser.send("GET", "/sign-in/github?next=/account", &[]);
@@ -347,12 +348,23 @@ fn an_operator_makes_the_app_and_people_come_in_by_it() {
     assert!(to.contains("code_challenge="), "{to}");
     let back = octo.authorize(&to);
     assert_eq!(browser.led("GET", &back, &[]), "/account");
-    assert_eq!(browser.send("GET", &back, &[]).status, 400, "a way back is good once");
+    assert_eq!(browser.led("GET", &back, &[]), "/account", "the same browser, led on again");
+    other.cookies.remove("__Host-adaptable-github");
+    assert_eq!(other.send("GET", &back, &[]).status, 400, "a way back is its browser's");
     // Another browser comes in by it; one that nobody knows does not.
     let mut fresh = Browser { platform: &platform, cookies: std::collections::BTreeMap::new() };
     let back = octo.authorize(&fresh.led("GET", "/sign-in/github?next=//evil.example", &[]));
-    assert_eq!(fresh.led("GET", &back, &[]), "/apps");
-    assert!(fresh.cookies.contains_key("__Host-adaptable"));
+    // Its connection breaks, so it asks again before the first answer is there; what comes in is one session.
+    let both = std::thread::scope(|scope| {
+        let ask = |mut browser: Browser<'_>| (browser.led("GET", &back, &[]), browser.cookies);
+        let copies = [0; 2].map(|_| Browser { platform: &platform, cookies: fresh.cookies.clone() });
+        copies.map(|copy| scope.spawn(move || ask(copy))).map(|asked| asked.join().expect("an answer"))
+    });
+    let of =
+        |signed_in: bool| both.iter().find(|(_, has)| has.contains_key("__Host-adaptable") == signed_in).expect("one of both");
+    assert_eq!(of(true).0, "/apps");
+    assert_eq!(of(false).0, "/sign-in/github?next=%2Fapps", "its cookie may be lost: it begins again");
+    fresh.cookies = of(true).1.clone();
     let mut strange = Browser { platform: &platform, cookies: std::collections::BTreeMap::new() };
     let back = github.visitor("stranger").authorize(&strange.led("GET", "/sign-in/github", &[]));
     assert_eq!(strange.send("GET", &back, &[]).status, 403);

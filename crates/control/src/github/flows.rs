@@ -1,4 +1,9 @@
 //! Browsers on their way to GitHub and back: each by a state of its own, once, within ten minutes, and the same browser.
+//!
+//! Browsers ask again by themselves when a connection breaks before the answer is there, and their users press "reload": what a way back is
+//! for is done once, to its end also when nobody waits any more, and whoever comes by it again is led on to the same place.
+
+use std::time::Duration;
 
 use github::Pkce;
 use serde::{Deserialize, Serialize};
@@ -6,12 +11,18 @@ use sha2::{Digest, Sha256};
 
 use api::{ErrorBody, ErrorCode};
 
-use crate::error::Result;
+use super::oauth::Arrival;
+use crate::error::{Result, internal};
 use crate::invites::GitHubWay;
+use crate::once::Turn;
 use crate::{Control, clock};
 
 /// How long a browser may be away, in milliseconds.
 const AWAY: i64 = 10 * 60 * 1000;
+
+/// How long a browser that comes back twice waits for its first time, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The form that takes the operator to GitHub, where the App is made.
 #[derive(Debug, Clone)]
@@ -68,6 +79,37 @@ impl Control {
         let flow = Flow { errand, next, browser: hash(browser), pkce };
         self.write(move |tx| tx.create_flow(&key, &flow, now, now + AWAY)).await?;
         Ok(state)
+    }
+
+    /// Does what a browser came back for, unless the same browser has come back by the same state before.
+    pub(super) async fn once_back<F>(&self, state: &str, browser: &str, work: F) -> Result<Arrival>
+    where
+        F: Future<Output = Result<Arrival>> + Send + 'static,
+    {
+        let scope: [&[u8]; 3] = [b"back from GitHub", state.as_bytes(), browser.as_bytes()];
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let first = loop {
+            match self.once(&scope, &[]).await {
+                Ok(Turn::First(first)) => break first,
+                Ok(Turn::Again { body, .. }) => {
+                    let next = String::from_utf8_lossy(&body).into_owned();
+                    return Ok(Arrival { again: true, ..Arrival::at(next) });
+                }
+                Err(error) if error.code == ErrorCode::Conflict && tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let done = tokio::spawn(async move {
+            let arrival = work.await;
+            match &arrival {
+                Ok(arrival) => first.answered(200, arrival.next.clone().into_bytes()).await,
+                Err(_told) => first.failed().await,
+            }
+            arrival
+        });
+        done.await.map_err(|error| internal("end what a browser came back for", &error))?
     }
 
     /// What a browser that comes back went for. A state that is unknown, used, late or another browser's is worth nothing.

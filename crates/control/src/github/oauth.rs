@@ -25,11 +25,20 @@ pub enum Purpose {
 
 /// How a browser came back.
 #[derive(Debug)]
-pub enum Arrival {
-    /// Signed in; it goes on there.
-    SignedIn(Box<SignedIn>, String),
-    /// An account is connected, or the App is installed; it goes on there.
-    Done(String),
+pub struct Arrival {
+    /// Who came in by it.
+    pub signed_in: Option<Box<SignedIn>>,
+    /// Where it goes on: a path of the platform.
+    pub next: String,
+    /// Whether it came back by the same way before, and all was done then.
+    pub again: bool,
+}
+
+impl Arrival {
+    /// Nobody came in: an account is connected, or the App is made or installed.
+    pub(super) fn at(next: String) -> Self {
+        Self { signed_in: None, next, again: false }
+    }
 }
 
 impl Control {
@@ -51,13 +60,20 @@ impl Control {
 
     /// A browser comes back from GitHub with a code, and with the state that it went with. `who` is who is signed in there now.
     pub async fn finish_oauth(&self, who: &Who, code: &str, state: &str, secret: &str, browser: &Browser) -> Result<Arrival> {
+        let (control, who, browser) = (self.clone(), who.clone(), browser.clone());
+        let back = (code.to_owned(), state.to_owned(), secret.to_owned());
+        let work = async move { control.settle(&who, &back.0, &back.1, &back.2, &browser).await };
+        self.once_back(state, secret, work).await
+    }
+
+    async fn settle(&self, who: &Who, code: &str, state: &str, secret: &str, browser: &Browser) -> Result<Arrival> {
         let flow = self.arrive(state, secret).await?;
         let way = match flow.errand {
             // Its code was made without a challenge, so it proves nothing: whoever is not signed in signs in by a way of their own, on
             // which GitHub asks nothing more.
             Errand::Install => {
                 self.look_anew();
-                return Ok(Arrival::Done(flow.next));
+                return Ok(Arrival::at(flow.next));
             }
             Errand::SetUp => {
                 return Err(ErrorBody::new(ErrorCode::BadRequest, "this way back from GitHub is for something else"));
@@ -79,12 +95,12 @@ impl Control {
         if let GitHubWay::Link(user) = way {
             self.link_github(user, account).await?;
             self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
-            return Ok(Arrival::Done(flow.next));
+            return Ok(Arrival::at(flow.next));
         }
         let signed_in = self.enter_with_github(account, way, browser).await?;
         let user = signed_in.identity.id;
         self.write(move |tx| tx.set_github_token(user.0, &token, now)).await?;
-        Ok(Arrival::SignedIn(Box::new(signed_in), flow.next))
+        Ok(Arrival { signed_in: Some(Box::new(signed_in)), ..Arrival::at(flow.next) })
     }
 
     /// Links an account to a user who is signed in. Another one that is linked has to be unlinked first: so nobody is led to link one that

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::flows::{Errand, ManifestForm};
 use super::from_github;
+use super::oauth::Arrival;
 use crate::access::Who;
 use crate::error::{Result, internal};
 use crate::{Control, clock};
@@ -61,7 +62,13 @@ impl Control {
     }
 
     /// GitHub has made the App, and the operator comes back with a code that becomes its keys.
-    pub async fn finish_github_setup(&self, code: &str, state: &str, browser: &str) -> Result<GitHubApp> {
+    pub async fn finish_github_setup(&self, code: &str, state: &str, browser: &str) -> Result<Arrival> {
+        let control = self.clone();
+        let back = (code.to_owned(), state.to_owned(), browser.to_owned());
+        self.once_back(state, browser, async move { control.convert(&back.0, &back.1, &back.2).await }).await
+    }
+
+    async fn convert(&self, code: &str, state: &str, browser: &str) -> Result<Arrival> {
         let flow = self.arrive(state, browser).await?;
         if flow.errand != Errand::SetUp {
             return Err(
@@ -72,7 +79,8 @@ impl Control {
             return Err(there_is_one());
         }
         let keys = self.inner.hub.client.convert_manifest(code).await.map_err(from_github)?;
-        self.keep_github_app(keys).await
+        self.keep_github_app(keys).await?;
+        Ok(Arrival::at(flow.next))
     }
 
     /// Keeps an App that is there already, once GitHub has said that its number and its key belong together and it may do what is needed.

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use control::{Arrival, Control, GitHubWay, ManifestForm, Purpose, Who};
+use control::{Control, GitHubWay, ManifestForm, Purpose, Who};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -160,21 +160,20 @@ async fn callback(
         return Ok(Redirect::to(to).into_response());
     }
     let secret = cookie::value(&headers, COOKIE).unwrap_or_default();
-    match control.finish_oauth(&visitor.who, &back.code, &back.state, &secret, &visitor.browser).await? {
-        Arrival::SignedIn(signed_in, next) => {
-            come_in(&visitor, &control, &signed_in, "with GitHub", LocalPath::parse(&next).as_ref()).await
-        }
-        Arrival::Done(next) => {
-            let next = LocalPath::parse(&next);
-            let connected = control.github_state(&visitor.who).await?.connected;
-            let to = match &next {
-                // The App was installed by somebody whose account is not connected yet; GitHub asks nothing more.
-                Some(next) if !back.setup_action.is_empty() && !connected => format!("/sign-in/github?{}", next.as_query()),
-                next => next.as_ref().map_or("/apps", LocalPath::as_str).to_owned(),
-            };
-            Ok(Redirect::to(&to).into_response())
-        }
+    let arrival = control.finish_oauth(&visitor.who, &back.code, &back.state, &secret, &visitor.browser).await?;
+    let next = LocalPath::parse(&arrival.next);
+    if let Some(signed_in) = &arrival.signed_in {
+        return come_in(&visitor, &control, signed_in, "with GitHub", next.as_ref()).await;
     }
+    // The cookie that the first answer carried may never have arrived, and it is not given twice.
+    let lost = arrival.again && visitor.identity.is_none();
+    let connected = control.github_state(&visitor.who).await?.connected;
+    let to = match &next {
+        // The App was installed by somebody whose account is not connected yet; GitHub asks nothing more.
+        Some(next) if lost || (!back.setup_action.is_empty() && !connected) => format!("/sign-in/github?{}", next.as_query()),
+        next => next.as_ref().map_or("/apps", LocalPath::as_str).to_owned(),
+    };
+    Ok(Redirect::to(&to).into_response())
 }
 
 /// What was typed of an App that is there already; no secret is shown again.
