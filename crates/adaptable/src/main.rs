@@ -1,5 +1,7 @@
 //! The `adaptable` program: client commands everywhere, `serve` on Linux.
 
+#[cfg(target_os = "linux")]
+mod allocator;
 mod cli;
 mod commands;
 mod config;
@@ -29,11 +31,6 @@ use clap::Parser;
 use cli::Cli;
 use explain::Failure;
 use printer::Printer;
-
-/// A request costs the edge a tenth less CPU time than with the C library's.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();

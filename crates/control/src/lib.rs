@@ -130,6 +130,8 @@ pub struct Config {
     pub database_port: Option<u16>,
     /// Who may become a user by signing in with GitHub.
     pub sign_up: SignUp,
+    /// Gives memory that has been freed back to the machine: called by a thread that used much of it at once.
+    pub give_back: fn(),
 }
 
 /// The crates that a control drives.
@@ -222,6 +224,7 @@ impl Control {
         let machine = Machine::new(config.sharing, Arc::clone(&registry));
         let machine = Arc::new(machine.map_err(|error| internal("start the thread that freezes", &error))?);
         let inner = Inner {
+            passwords: passwords::Passwords::new(config.give_back),
             config,
             store,
             engine,
@@ -235,7 +238,6 @@ impl Control {
             registry,
             machine,
             uploads,
-            passwords: passwords::Passwords::default(),
             drafts: drafts::Drafts::default(),
             entrance: sign_in::Entrance::default(),
             creation: Mutex::new(()),

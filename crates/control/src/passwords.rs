@@ -35,21 +35,22 @@ pub(crate) struct Passwords {
     places: Semaphore,
     /// What a password is compared with where there is none: as slow as with one.
     decoy: String,
+    give_back: fn(),
 }
 
-impl Default for Passwords {
-    fn default() -> Self {
+impl Passwords {
+    /// `give_back` is called after each, to give the memory that it took back to the machine.
+    pub(crate) fn new(give_back: fn()) -> Self {
         let mut bytes = [0_u8; HASH_BYTES];
         rand::rng().fill_bytes(&mut bytes);
         Self {
             turns: Semaphore::new(AT_ONCE),
             places: Semaphore::new(AT_ONCE + WAITING),
             decoy: written(&bytes[..SALT_BYTES], &bytes),
+            give_back,
         }
     }
-}
 
-impl Passwords {
     /// The hash of a new password, as it is kept.
     pub(crate) async fn hash(&self, password: Zeroizing<String>) -> Result<String> {
         self.in_turn(move || {
@@ -83,6 +84,12 @@ impl Passwords {
         };
         let _place = self.places.try_acquire().map_err(busy)?;
         let _turn = self.turns.acquire().await.map_err(|closed| internal("hash a password", &closed))?;
+        let give_back = self.give_back;
+        let work = move || {
+            let done = work();
+            give_back();
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(|panicked| internal("hash a password", &panicked))?
     }
 }
@@ -149,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_known_again_and_no_other() {
-        let passwords = Passwords::default();
+        let passwords = Passwords::new(|| ());
         let kept = passwords.hash(secret("correct horse battery")).await.expect("a hash");
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
         assert_ne!(kept, passwords.hash(secret("correct horse battery")).await.expect("a hash"), "the salt is new each time");
@@ -162,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_other_parameters_is_verified() {
         let kept = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
-        assert_eq!(Passwords::default().verify(secret("password"), Some(kept.to_owned())).await, Ok(true));
+        assert_eq!(Passwords::new(|| ()).verify(secret("password"), Some(kept.to_owned())).await, Ok(true));
     }
 
     #[test]

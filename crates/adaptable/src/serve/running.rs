@@ -172,6 +172,7 @@ async fn start(config: &ServeConfig, ground: Ground) -> anyhow::Result<(impl Fut
         build: identity::build().to_owned(),
         database_port: door.as_ref().and_then(|door| door.local_addr().ok()).map(|address| address.port()),
         sign_up: config.sign_up.into(),
+        give_back: crate::allocator::give_back,
     };
     let socket = web::bind_socket(&data.join(API_NEW)).context("bind the platform's socket")?;
     let desk = Desk::open(data, config.told.clone()).context("bind the socket for a successor")?;
