@@ -5,9 +5,9 @@ set -eu
 
 # To build: libseccomp and how to find it. To run: containers' network, stacks, databases. To test and try: curl, skopeo, umoci, and a
 # registry with its users (docker-registry, htpasswd of apache2-utils); to fuzz: g++. To look at pages: a browser that trusts the platform's
-# certificates (certutil of libnss3-tools), fonts, and what makes pictures small.
+# certificates (certutil of libnss3-tools), and fonts.
 packages="apache2-utils ca-certificates chromium chromium-driver curl docker-registry fonts-dejavu-core fonts-inter g++ git iproute2
-libnss3-tools libseccomp-dev mmdebstrap nftables pkg-config pngquant postgresql skopeo tar umoci util-linux"
+libnss3-tools libseccomp-dev mmdebstrap nftables pkg-config postgresql skopeo tar umoci util-linux"
 user=adaptable
 
 missing=""

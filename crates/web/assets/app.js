@@ -122,6 +122,11 @@ function times() {
   setInterval(tick, 10000);
 }
 
+// The tab that is open is in sight, where not all of them are.
+function tabs() {
+  for (const open of $$(".tabs > [aria-current]")) open.parentElement.scrollLeft = open.offsetLeft - open.parentElement.offsetLeft - 60;
+}
+
 // What was said once is not said again by a reload.
 function flash() {
   const url = new URL(location.href);
@@ -164,7 +169,7 @@ function tour() {
   let at = 0, shown;
   const show = (to) => {
     at = Math.max(0, Math.min(steps.length - 1, to));
-    steps.forEach((step, index) => step.classList.toggle("now", index === at));
+    steps.forEach((step, index) => step.classList.toggle("shown", index === at));
     shown?.classList.remove("toured");
     shown = document.querySelector(steps[at].dataset.tourAt);
     shown.classList.add("toured");
@@ -527,6 +532,7 @@ sendingOnce();
 menus();
 themes();
 times();
+tabs();
 flash();
 availability();
 tour();

@@ -67,7 +67,8 @@ pub fn description(url: &str) -> serde_json::Value {
 fn table(table: Table) -> Table {
     pages::github::routes(pages::routes(api(table)))
         .get("/api/openapi.json", Needs::Nothing, platform::description)
-        .get("/api/docs", Needs::Nothing, pages::api_docs::docs)
+        .get("/api/docs", Needs::Nothing, pages::api_docs::index)
+        .get("/api/docs/{part}", Needs::Nothing, pages::api_docs::part)
         .get("/help/errors/{code}", Needs::Nothing, pages::api_docs::error)
         .get("/", Needs::Nothing, pages::front::front)
         .post_quietly("/theme", Needs::Nothing, pages::front::theme)

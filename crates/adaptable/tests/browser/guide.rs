@@ -35,7 +35,7 @@ fn world() -> (GitHub, Platform) {
 
 /// The operator makes the GitHub App, which needs doing once.
 #[track_caller]
-fn make_the_app(operator: &Browser) {
+pub(crate) fn make_the_app(operator: &Browser) {
     operator.goto("/operator/github");
     operator.click("Create the GitHub App");
     sign_in_to_github(operator, "olive");

@@ -16,7 +16,9 @@ mod logs;
 mod pages;
 mod people;
 mod quiet;
+mod scenes;
 mod steps;
+mod walk;
 mod without_github;
 mod words;
 

@@ -80,7 +80,7 @@ fn sign_out(browser: &Browser) {
 
 /// What an authenticator would read.
 #[track_caller]
-fn secret_on(browser: &Browser) -> Vec<u8> {
+pub(crate) fn secret_on(browser: &Browser) -> Vec<u8> {
     browser.see("Set up a second factor");
     let text = browser.text();
     let secret = text
@@ -96,7 +96,7 @@ fn base32(text: &str) -> Vec<u8> {
 }
 
 /// The code of so many steps of 30 seconds from now (RFC 6238).
-fn code(secret: &[u8], steps: u64) -> String {
+pub(crate) fn code(secret: &[u8], steps: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).expect("a key of any length");
     mac.update(&(now / 30 + steps).to_be_bytes());

@@ -241,11 +241,11 @@ fn what_fails_is_told_before_and_after_it_is_deployed() {
     browser.post(&settings, &[("next", "yes")]);
     let (at, page) = browser.post(&format!("{base}/name"), &[("name", "failing")]);
     assert_eq!(at, format!("{base}/checks"));
-    says(&page, &["no module `myap`", "failed", "settings?change=startCommand", "disabled"]);
+    says(&page, &["no module <code>myap</code>", "failed", "settings?change=startCommand", "disabled"]);
     // Whoever sends the form all the same is told the same, and nothing is made.
     let (_, page) = browser.post(&at, &[("listens", "on")]);
     assert_eq!(page.status, 422);
-    says(&page, &["no module `myap`"]);
+    says(&page, &["no module <code>myap</code>"]);
     assert_eq!(platform.cli(&["apps", "--json"]).expect(0).json().as_array().map(Vec::len), Some(0));
     // The link beside the check opens the setting; corrected, only the warning of the variable is left, which does not block.
     let (_, page) = browser.get(&format!("{settings}?change=startCommand"));

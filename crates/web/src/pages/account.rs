@@ -22,6 +22,7 @@ const PAGE: &str = "/account";
 /// A session as it is shown.
 struct Row {
     session: SessionDocument,
+    browser: String,
     how: &'static str,
     began: When,
     used: When,
@@ -36,6 +37,27 @@ struct AccountPage<'a> {
     sessions: Vec<Row>,
     codes_left: u32,
     error: Option<&'a ErrorBody>,
+}
+
+/// What people call a browser and what it runs on, from what it says of itself; that itself, where nothing in it is known.
+fn browser(agent: &str) -> String {
+    let known = |words: &[(&str, &'static str)]| words.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+    // Most say that they are others as well: the one that says the least comes last.
+    let name =
+        known(&[("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
+    let system = known(&[
+        ("Windows", "Windows"),
+        ("Android", "Android"),
+        ("iPhone", "iOS"),
+        ("iPad", "iPadOS"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (name, system) {
+        (Some(name), Some(system)) => format!("{name} on {system}"),
+        (Some(name), None) => name.to_owned(),
+        _ => agent.chars().take(60).collect(),
+    }
 }
 
 fn myself(visitor: &Visitor) -> Answer<&Arc<Identity>> {
@@ -60,6 +82,7 @@ async fn show(visitor: &Visitor, shell: Shell, control: &Control, error: Option<
         },
         began: When::new(session.created_at),
         used: When::new(session.used_at),
+        browser: browser(&session.agent),
         session,
     });
     let codes_left = if user.second_factor { control.recovery_codes_left(identity).await? } else { 0 };
@@ -205,4 +228,20 @@ pub(crate) async fn end_other_sessions(visitor: Visitor, shell: Shell, State(con
 pub(crate) async fn unlink_github(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
     let done = control.unlink_github(myself(&visitor)?).await;
     after(done, Said::Saved, &visitor, shell, &control).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_have_the_names_that_people_give_them() {
+        let linux = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+        assert_eq!(browser(linux), "Chrome on Linux");
+        assert_eq!(browser(&format!("{linux} Edg/140.0")), "Edge on Linux");
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Safari/604.1";
+        assert_eq!(browser(phone), "Safari on iOS");
+        assert_eq!(browser("curl/8.5"), "curl/8.5");
+        assert_eq!(browser(&"x".repeat(900)).len(), 60);
+    }
 }

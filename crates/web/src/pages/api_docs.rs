@@ -1,4 +1,5 @@
-//! The API's description for people, made from the document that programs get.
+//! The API's description for people, made from the document that programs get: an index, a page for each group of operations, and one
+//! for the documents that they take and give.
 
 use std::sync::OnceLock;
 
@@ -11,14 +12,7 @@ use serde_json::Value;
 
 use crate::answer::{Answer, not_found};
 use crate::pages::layout::{Shell, page};
-
-/// A piece of a text that knows backticks and pairs of asterisks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Span {
-    Text(String),
-    Code(String),
-    Strong(String),
-}
+use crate::pages::text::{Span, spans};
 
 /// One field of a body, an answer, or a query.
 #[derive(Debug)]
@@ -31,7 +25,7 @@ pub(crate) struct Field {
     about: Vec<Span>,
 }
 
-/// One way in which an operation is answered.
+/// One way in which an operation is answered well.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     status: String,
@@ -39,6 +33,14 @@ pub(crate) struct Outcome {
     kind: String,
     link: Option<String>,
     example: String,
+}
+
+/// One way in which it fails: the status, and the word for programs.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: String,
+    code: &'static str,
+    title: &'static str,
 }
 
 /// One operation.
@@ -52,12 +54,15 @@ pub(crate) struct Endpoint {
     parameters: Vec<Field>,
     body: Vec<Field>,
     outcomes: Vec<Outcome>,
+    failures: Vec<Failure>,
     curl: String,
 }
 
 /// Operations of one kind.
 #[derive(Debug)]
 pub(crate) struct Group {
+    /// Its name in addresses.
+    word: String,
     name: String,
     about: Vec<Span>,
     endpoints: Vec<Endpoint>,
@@ -80,19 +85,80 @@ pub(crate) struct Docs {
     kinds: Vec<Kind>,
 }
 
+/// The page of the documents, in addresses.
+const DOCUMENTS: &str = "documents";
+
+/// The pages: address, name, and whether it is this one.
+type Contents = Vec<(String, &'static str, bool)>;
+
+impl Docs {
+    /// What this platform's API is. Made once: neither the program nor its address changes while it runs.
+    fn of(control: &Control) -> &'static Self {
+        static DOCS: OnceLock<Docs> = OnceLock::new();
+        DOCS.get_or_init(|| read(&crate::description(&control.platform().url)))
+    }
+
+    fn contents(&'static self, here: &str) -> Contents {
+        let groups = self.groups.iter().map(|group| (group.word.as_str(), group.name.as_str()));
+        groups.chain([(DOCUMENTS, "Documents")]).map(|(word, name)| (format!("/api/docs/{word}"), name, word == here)).collect()
+    }
+}
+
 #[derive(Debug, Template)]
 #[template(path = "api_docs.html")]
-struct DocsPage {
+struct IndexPage {
     shell: Shell,
     docs: &'static Docs,
+    contents: Contents,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "api_group.html")]
+struct GroupPage {
+    shell: Shell,
+    group: &'static Group,
+    contents: Contents,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "api_documents.html")]
+struct DocumentsPage {
+    shell: Shell,
+    docs: &'static Docs,
+    contents: Contents,
+}
+
+impl IndexPage {
+    fn new(shell: Shell, docs: &'static Docs) -> Self {
+        Self { shell: shell.titled("API"), docs, contents: docs.contents("") }
+    }
+}
+
+impl GroupPage {
+    fn new(shell: Shell, docs: &'static Docs, group: &'static Group) -> Self {
+        Self { shell: shell.titled(format!("{} · API", group.name)), group, contents: docs.contents(&group.word) }
+    }
+}
+
+impl DocumentsPage {
+    fn new(shell: Shell, docs: &'static Docs) -> Self {
+        Self { shell: shell.titled("Documents · API"), docs, contents: docs.contents(DOCUMENTS) }
+    }
 }
 
 /// `GET /api/docs`.
-pub(crate) async fn docs(shell: Shell, State(control): State<Control>) -> Response {
-    /// Made once: neither the program nor its address changes while it runs.
-    static DOCS: OnceLock<Docs> = OnceLock::new();
-    let docs = DOCS.get_or_init(|| read(&crate::description(&control.platform().url)));
-    page(&DocsPage { shell: shell.titled("API"), docs })
+pub(crate) async fn index(shell: Shell, State(control): State<Control>) -> Response {
+    page(&IndexPage::new(shell, Docs::of(&control)))
+}
+
+/// `GET /api/docs/{part}`: a group of operations, or the documents.
+pub(crate) async fn part(shell: Shell, State(control): State<Control>, Path(part): Path<String>) -> Answer<Response> {
+    let docs = Docs::of(&control);
+    if part == DOCUMENTS {
+        return Ok(page(&DocumentsPage::new(shell, docs)));
+    }
+    let Some(group) = docs.groups.iter().find(|group| group.word == part) else { return Err(not_found().await) };
+    Ok(page(&GroupPage::new(shell, docs, group)))
 }
 
 #[derive(Debug, Template)]
@@ -119,28 +185,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Cuts a text at its backticks and pairs of asterisks.
-pub(crate) fn spans(text: &str) -> Vec<Span> {
-    let mut spans = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['`', '*']) {
-        let mark = if rest[at..].starts_with("**") { "**" } else { &rest[at..=at] };
-        let inner = &rest[at + mark.len()..];
-        let Some(end) = inner.find(mark).filter(|_| mark != "*") else {
-            spans.push(Span::Text(rest[..at + mark.len()].to_owned()));
-            rest = inner;
-            continue;
-        };
-        spans.push(Span::Text(rest[..at].to_owned()));
-        let marked = inner[..end].to_owned();
-        spans.push(if mark == "`" { Span::Code(marked) } else { Span::Strong(marked) });
-        rest = &inner[end + mark.len()..];
-    }
-    spans.push(Span::Text(rest.to_owned()));
-    spans.retain(|span| *span != Span::Text(String::new()));
-    spans
-}
-
 /// The description as the page shows it.
 pub(crate) fn read(document: &Value) -> Docs {
     let about = text(&document["info"]["description"]).split("\n\n").map(spans).collect();
@@ -149,7 +193,11 @@ pub(crate) fn read(document: &Value) -> Docs {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|tag| Group { name: text(&tag["name"]), about: spans(&text(&tag["description"])), endpoints: Vec::new() })
+        .map(|tag| {
+            let name = text(&tag["name"]);
+            let word = name.to_lowercase().replace(' ', "-");
+            Group { word, name, about: spans(&text(&tag["description"])), endpoints: Vec::new() }
+        })
         .collect();
     for (path, item) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in item.as_object().into_iter().flatten() {
@@ -243,23 +291,27 @@ fn endpoint(url: &str, method: &str, path: &str, operation: &Value, document: &V
         }
     });
     let body = &operation["requestBody"]["content"][api::JSON]["schema"];
-    let outcomes = operation["responses"].as_object().into_iter().flatten().filter(|(status, _)| *status != "default");
-    let outcomes = outcomes.map(|(status, response)| {
+    let mut outcomes = Vec::new();
+    let mut failures = Vec::new();
+    for (status, response) in operation["responses"].as_object().into_iter().flatten().filter(|(it, _)| *it != "default") {
+        let about = spans(&text(&response["description"]));
         let content = response["content"].as_object().and_then(|content| content.iter().next());
+        if content.is_some_and(|(kind, _)| kind == api::PROBLEM) {
+            // Its words are the codes, each with its title.
+            let codes =
+                about.iter().filter_map(|span| if let Span::Code(code) = span { Some(ErrorCode::parse(code)) } else { None });
+            failures.extend(codes.map(|code| Failure { status: status.clone(), code: code.as_str(), title: code.title() }));
+            continue;
+        }
         let (kind, link) = match content {
             Some((_, media)) if media.get("schema").is_some() => kind(&media["schema"]),
             Some((kind, _)) => (kind.clone(), None),
             None => (String::new(), None),
         };
         let example = content.and_then(|(_, media)| media.get("example"));
-        Outcome {
-            status: status.clone(),
-            about: spans(&text(&response["description"])),
-            kind,
-            link,
-            example: example.and_then(|example| serde_json::to_string_pretty(example).ok()).unwrap_or_default(),
-        }
-    });
+        let example = example.and_then(|example| serde_json::to_string_pretty(example).ok()).unwrap_or_default();
+        outcomes.push(Outcome { status: status.clone(), about, kind, link, example });
+    }
     Endpoint {
         id: text(&operation["operationId"]),
         method: method.to_ascii_uppercase(),
@@ -268,7 +320,8 @@ fn endpoint(url: &str, method: &str, path: &str, operation: &Value, document: &V
         about: spans(&text(&operation["description"])),
         parameters: parameters.collect(),
         body: fields(resolve(body, document), document),
-        outcomes: outcomes.collect(),
+        outcomes,
+        failures,
         curl: curl(url, method, path, operation),
     }
 }
@@ -302,26 +355,14 @@ fn curl(url: &str, method: &str, path: &str, operation: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn marks_become_spans() {
-        let said = spans("**Lists** take `limit`, 2 * 3 and `open");
-        let expected = [
-            Span::Strong("Lists".into()),
-            Span::Text(" take ".into()),
-            Span::Code("limit".into()),
-            Span::Text(", 2 *".into()),
-            Span::Text(" 3 and `".into()),
-            Span::Text("open".into()),
-        ];
-        assert_eq!(said, expected);
-    }
+    use super::*;
 
     #[test]
     fn every_operation_is_on_the_page() {
         let document = crate::description("https://cloud.example");
-        let docs = Box::leak(Box::new(read(&document)));
+        let docs = read(&document);
         let count: usize = docs.groups.iter().map(|group| group.endpoints.len()).sum();
         let paths = document["paths"].as_object().expect("paths");
         assert_eq!(count, paths.values().filter_map(Value::as_object).map(serde_json::Map::len).sum::<usize>());
@@ -333,10 +374,33 @@ mod tests {
              'https://cloud.example/api/v1/tokens'"
         );
         assert!(create.body.iter().any(|field| field.name == "app" && field.link.as_deref() == Some("AppName")), "{create:?}");
-        let page = DocsPage { shell: Shell::bare("API"), docs }.render().expect("it renders");
-        assert!(page.contains("id=\"createToken\"") && page.contains("id=\"AppStatus\""));
-        for link in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(page.contains(&format!("id=\"{link}\"")), "#{link} leads nowhere");
+        assert!(create.failures.iter().any(|failure| failure.code == "unauthorized" && failure.status == "401"), "{create:?}");
+        assert!(create.outcomes.iter().all(|outcome| outcome.status.starts_with('2')), "{create:?}");
+    }
+
+    #[test]
+    fn every_page_is_light_and_its_links_lead_somewhere() {
+        let docs: &'static Docs = Box::leak(Box::new(read(&crate::description("https://cloud.example"))));
+        let shell = || Shell::bare("API");
+        let mut pages = vec![
+            ("/api/docs".to_owned(), IndexPage::new(shell(), docs).render()),
+            (format!("/api/docs/{DOCUMENTS}"), DocumentsPage::new(shell(), docs).render()),
+        ];
+        let groups = docs.groups.iter().map(|group| (group, GroupPage::new(shell(), docs, group).render()));
+        pages.extend(groups.map(|(group, page)| (format!("/api/docs/{}", group.word), page)));
+        let pages: BTreeMap<String, String> =
+            pages.into_iter().map(|(address, page)| (address, page.expect("it renders"))).collect();
+        for (address, page) in &pages {
+            assert!(page.len() < 100 * 1024, "{address}: {} bytes", page.len());
+            let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            for link in links.filter(|link| link.starts_with("/api/docs") || link.starts_with('#')) {
+                let (to, anchor) = link.split_once('#').unwrap_or((link, ""));
+                let target = pages.get(if to.is_empty() { address.as_str() } else { to });
+                let target = target.unwrap_or_else(|| panic!("{address}: {link} leads nowhere"));
+                assert!(anchor.is_empty() || target.contains(&format!("id=\"{anchor}\"")), "{address}: {link} leads nowhere");
+            }
         }
+        let tokens = &pages["/api/docs/access"];
+        assert!(tokens.contains("id=\"createToken\"") && pages["/api/docs/documents"].contains("id=\"AppStatus\""));
     }
 }

@@ -112,6 +112,12 @@ pub(crate) struct BackupRow {
     pub(crate) problem: Option<String>,
 }
 
+/// How much a backup holds, in words.
+fn found(tables: u64, rows: u64) -> String {
+    let counted = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}", counted(tables, "table"), counted(rows, "row"))
+}
+
 impl BackupRow {
     pub(crate) fn new(backup: &BackupDocument) -> Self {
         use model::backup::BackupKind;
@@ -126,7 +132,7 @@ impl BackupRow {
                 BackupKind::Final => "Before its app was deleted",
                 BackupKind::BeforeRestore => "Before a restore",
             },
-            found: backup.verified.map(|it| format!("{} tables, {} rows", it.tables, it.rows)).unwrap_or_default(),
+            found: backup.verified.map(|it| found(it.tables, it.rows)).unwrap_or_default(),
             problem: backup.problem.clone(),
         }
     }

@@ -1,4 +1,4 @@
-//! Times, sizes and durations as pages show them.
+//! Times, sizes, durations and sentences as pages show them.
 
 use std::fmt;
 
@@ -91,9 +91,53 @@ pub(crate) fn short_commit(id: &str) -> String {
     id.chars().take(7).collect()
 }
 
+/// A piece of a text that knows backticks and pairs of asterisks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Span {
+    Text(String),
+    Code(String),
+    Strong(String),
+}
+
+/// Cuts a text at its backticks and pairs of asterisks.
+pub(crate) fn spans(text: &str) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['`', '*']) {
+        let mark = if rest[at..].starts_with("**") { "**" } else { &rest[at..=at] };
+        let inner = &rest[at + mark.len()..];
+        let Some(end) = inner.find(mark).filter(|_| mark != "*") else {
+            spans.push(Span::Text(rest[..at + mark.len()].to_owned()));
+            rest = inner;
+            continue;
+        };
+        spans.push(Span::Text(rest[..at].to_owned()));
+        let marked = inner[..end].to_owned();
+        spans.push(if mark == "`" { Span::Code(marked) } else { Span::Strong(marked) });
+        rest = &inner[end + mark.len()..];
+    }
+    spans.push(Span::Text(rest.to_owned()));
+    spans.retain(|span| *span != Span::Text(String::new()));
+    spans
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_become_spans() {
+        let said = spans("**Lists** take `limit`, 2 * 3 and `open");
+        let expected = [
+            Span::Strong("Lists".into()),
+            Span::Text(" take ".into()),
+            Span::Code("limit".into()),
+            Span::Text(", 2 *".into()),
+            Span::Text(" 3 and `".into()),
+            Span::Text("open".into()),
+        ];
+        assert_eq!(said, expected);
+    }
 
     #[test]
     fn times_are_told_as_people_would() {

@@ -188,7 +188,13 @@ async fn database_page(shell: Shell, control: &Control, view: &DraftView, proble
             DatabaseType::Mongodb => ("MongoDB", "Documents"),
             DatabaseType::Mssql => ("SQL Server", "Microsoft SQL Server"),
         };
-        KindOf { word: kind.as_str(), name, what, lacks: lacks.unwrap_or_default(), chosen: kind == chosen }
+        KindOf {
+            word: kind.as_str(),
+            name,
+            what,
+            lacks: lacks.map(|it| it.split(';').next().unwrap_or_default().to_owned()).unwrap_or_default(),
+            chosen: kind == chosen,
+        }
     });
     let kinds = kinds.collect();
     let status = problem.as_ref().map_or(StatusCode::OK, |_| StatusCode::UNPROCESSABLE_ENTITY);
