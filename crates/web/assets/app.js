@@ -405,12 +405,22 @@ function logLine(classes, content, before = []) {
   return line;
 }
 
+/** The page as it is now; asked for again where the connection breaks or the platform is just being upgraded. */
+async function fresh() {
+  for (let pause = 250; ; pause = Math.min(pause * 2, 5000)) {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.ok) return new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (answer.status < 500) return null;
+    } catch { /* nobody answered */ }
+    await new Promise((done) => { setTimeout(done, pause); });
+  }
+}
+
 /** Puts parts of the page as it is now in the place of those that are shown. */
 async function renew(...ids) {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const id of ids) {
+  const page = await fresh();
+  for (const id of page ? ids : []) {
     const here = document.getElementById(id), there = page.getElementById(id);
     if (here && there) here.replaceWith(document.adoptNode(there));
   }
@@ -439,21 +449,32 @@ function deploying() {
     if (!whole) { view.clear(); seq = 0; whole = true; }
     const source = new EventSource(`${root.dataset.stream}?after=${seq}`);
     const take = (event) => {
+      seq = Number(event.lastEventId) || seq;
       for (const [step, second, third] of JSON.parse(event.data)) {
         if (third !== null && second.length === 1) view.add(() => logLine(`l ${second} s-${step}`, third));
         else mark(step, second, third);
       }
     };
     source.addEventListener("message", take);
-    source.addEventListener("end", async (event) => {
+    source.addEventListener("end", (event) => {
       take(event);
       source.close();
-      if (ended) return;
-      await renew("outcome", "deployment-head");
-      say(document.querySelector("#outcome .title")?.textContent ?? "");
-      const next = root.dataset.next;
-      if (next && document.querySelector("#outcome .success")) setTimeout(() => location.assign(next), 1200);
+      if (!ended) finish();
     });
+    // A broken connection is begun again by the browser itself, one that was refused is not.
+    source.addEventListener("error", () => {
+      if (ended || source.readyState !== EventSource.CLOSED) return;
+      setTimeout(async () => {
+        const now = (await fresh())?.getElementById("deploying")?.dataset.state;
+        if (["queued", "running"].includes(now)) listen(); else finish();
+      }, 1000);
+    });
+  };
+  const finish = async () => {
+    await renew("outcome", "deployment-head");
+    say(document.querySelector("#outcome .title")?.textContent ?? "");
+    const next = root.dataset.next;
+    if (next && document.querySelector("#outcome .success")) setTimeout(() => location.assign(next), 1200);
   };
   const mark = (step, state, seconds) => {
     const row = document.getElementById(`step-${step}`);
@@ -466,9 +487,7 @@ function deploying() {
   // A step that was not expected: the server knows its words.
   const stepRow = () => { clearTimeout(root.again); root.again = setTimeout(() => renewSteps(), 200); };
   const renewSteps = async () => {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const there = page.querySelector(".steps");
+    const there = (await fresh())?.querySelector(".steps");
     if (there) root.querySelector(".steps").replaceWith(document.adoptNode(there));
   };
   document.addEventListener("click", (event) => {

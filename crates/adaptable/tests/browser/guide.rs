@@ -8,10 +8,10 @@ use crate::people::become_operator;
 use crate::steps::{Choices, DEPLOYMENT, START, greeter, to_the_deployment};
 
 /// The guide's repository: private, of a person.
-const REPOSITORY: &str = "flora/greeter";
+pub(crate) const REPOSITORY: &str = "flora/greeter";
 
 /// GitHub, and a platform that knows its address and lets its users in.
-fn world() -> (GitHub, Platform) {
+pub(crate) fn world() -> (GitHub, Platform) {
     let github = GitHub::start();
     let environment = [
         ("ADAPTABLE_GITHUB_WEB", github.web()),
@@ -51,16 +51,15 @@ fn sign_in_to_github(browser: &Browser, login: &str) {
     browser.click("Sign in");
 }
 
-#[test]
-fn the_guide_is_followed_word_for_word_and_a_push_is_live() {
-    let (github, platform) = world();
-    let operator = Browser::open(&platform);
-    become_operator(&platform, &operator);
+/// Step 2: Connect to GitHub. The browser is flora's, who has never been there before.
+#[track_caller]
+pub(crate) fn connected(platform: &Platform) -> Browser {
+    let operator = Browser::open(platform);
+    become_operator(platform, &operator);
     make_the_app(&operator);
     drop(operator);
 
-    // Step 2: Connect to GitHub
-    let browser = Browser::open(&platform);
+    let browser = Browser::open(platform);
     browser.goto("/");
     browser.click("Sign in with GitHub");
     sign_in_to_github(&browser, "flora");
@@ -71,6 +70,13 @@ fn the_guide_is_followed_word_for_word_and_a_push_is_live() {
     browser.see("Where do you want to install it?");
     browser.click("flora");
     browser.click("Install & Authorize");
+    browser
+}
+
+#[test]
+fn the_guide_is_followed_word_for_word_and_a_push_is_live() {
+    let (github, platform) = world();
+    let browser = connected(&platform);
 
     // Step 3: Choose a GitHub repo to deploy
     browser.see(REPOSITORY);

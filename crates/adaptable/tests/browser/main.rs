@@ -10,6 +10,7 @@ mod browser;
 mod by_hand;
 mod driver;
 mod entry;
+mod failure;
 mod furnished;
 mod guide;
 mod logs;
