@@ -12,6 +12,7 @@ mod trace;
 
 pub use build::build_failure;
 pub use end::{End, by_end, release_failure};
+pub use server::never_answers;
 pub use start::{is_crash_loop, start_failure};
 
 /// Every kind of failure that is told apart, and the key of the setting that most likely has to change. Each has a section in

@@ -23,6 +23,8 @@ pub(crate) const START_TIMEOUT: Duration = Duration::from_mins(4);
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new revision may take for its first answer before it is taken as one that is slow, not broken.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
+/// How long what a server says of a request may come after its answer.
+const SAID_LATER: Duration = Duration::from_millis(300);
 /// How many workers may end before a first answer until the start is taken as failed.
 const WORKERS: usize = 3;
 /// How long after its start an app that listens elsewhere is given to come to the right port, before it is told.
@@ -82,6 +84,12 @@ pub(crate) enum StartFailure {
         /// The last answer's status.
         last: Option<u16>,
     },
+    /// Its server answers each request with 500, since what it was given is no application.
+    #[error("the app's server answers every request on port {port} with 500")]
+    NoApplication {
+        /// Where it listens.
+        port: u16,
+    },
     /// Somebody stopped it.
     #[error("the start was cancelled")]
     Cancelled,
@@ -97,7 +105,12 @@ impl StartFailure {
             Self::Workers { .. } => Some(End::Workers),
             Self::TimedOut { .. } => Some(End::Silent),
             Self::Unhealthy { path, last } => Some(End::Unhealthy { path: path.clone(), last: *last }),
-            Self::Engine(_) | Self::NoRoom(_) | Self::Database(_) | Self::Elsewhere { .. } | Self::Cancelled => None,
+            Self::Engine(_)
+            | Self::NoRoom(_)
+            | Self::Database(_)
+            | Self::Elsewhere { .. }
+            | Self::NoApplication { .. }
+            | Self::Cancelled => None,
         }
     }
 
@@ -110,7 +123,9 @@ impl StartFailure {
             Self::Exited { how, .. } if how == "exit code 0" => {
                 "the start command must stay in the foreground and serve: it ended by itself, without an error".to_owned()
             }
-            Self::Exited { .. } | Self::Workers { .. } => "its last lines in the log say why".to_owned(),
+            Self::Exited { .. } | Self::Workers { .. } | Self::NoApplication { .. } => {
+                "its last lines in the log say why".to_owned()
+            }
             Self::Elsewhere { port, elsewhere } if elsewhere.iter().all(|address| address.port() == *port) => {
                 "bind to 0.0.0.0, not to localhost: the edge comes from outside of the container".to_owned()
             }
@@ -270,9 +285,24 @@ impl Instance {
                 // An app that falls over its first request ends within this moment, if it ends for it.
                 match time::timeout(Duration::from_millis(2), self.container.exited()).await {
                     Ok(exit) => Err(StartFailure::Exited { port, listened: true, how: describe(exit) }),
+                    Err(_alive) if probe.last() == Some(500) => self.is_application().await,
                     Err(_alive) => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Whether what answered with 500 is an application. One that fails is: its first page may need what others do not. But a server that
+    /// was given a function instead, which it can't call, has nothing else to answer ever.
+    async fn is_application(&self) -> Result<(), StartFailure> {
+        let told = async {
+            while build::explain::never_answers(&self.tail.lines().join("\n")).is_none() {
+                time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match time::timeout(SAID_LATER, told).await {
+            Ok(()) => Err(StartFailure::NoApplication { port: self.address.port() }),
+            Err(_silent) => Ok(()),
         }
     }
 

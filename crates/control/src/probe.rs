@@ -50,7 +50,12 @@ impl Probe {
 
     /// Waits until there has been an answer, whatever it says.
     pub(crate) async fn any_answer(&self, address: SocketAddr) {
-        while self.ask(address).await.is_none() {
+        loop {
+            let status = self.ask(address).await;
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = status;
+            if status.is_some() {
+                return;
+            }
             // Closed without a byte: the server is not ready, or it does not speak HTTP/1.
             time::sleep(Duration::from_millis(50)).await;
         }

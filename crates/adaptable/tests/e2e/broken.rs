@@ -51,6 +51,11 @@ fn broken_apps_fail_with_one_clear_line() {
     let unknown =
         refused(&platform, "unknown", &[("app.py", hello), ("requirements.txt", "flask\nadaptable-no-such-distribution\n")]);
     says(&unknown, &["requirements.txt", "There is no package `adaptable-no-such-distribution`"]);
+    // No check is asked on this way: the server takes it, and answers every request with 500.
+    let factory = "from flask import Flask\n\n\ndef start_app():\n    return Flask(__name__)\n";
+    let procfile = ("Procfile", "web: gunicorn --bind=0.0.0.0:$PORT --threads=4 myapp:start_app\n");
+    let uncalled = refused(&platform, "uncalled", &[("myapp.py", factory), flask_only, procfile]);
+    says(&uncalled, &["every request", "500", "`start_app` is no application"]);
     let nothing = refused(&platform, "nothing", &[("notes.txt", "hi\n")]);
     says(&nothing, &["No app was recognised"]);
     let python = refused(&platform, "python", &[("app.py", hello), ("runtime.txt", "python-2.7.18\n"), flask_only]);

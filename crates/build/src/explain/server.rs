@@ -5,7 +5,34 @@ use super::start::{last, quoted};
 
 /// The start command names a module, a file or an object that is not there, or that is no application.
 pub(super) fn target(log: &str) -> Option<Explanation> {
-    module(log).or_else(|| attribute(log)).or_else(|| no_application(log)).or_else(|| file(log))
+    module(log).or_else(|| attribute(log)).or_else(|| no_application(log)).or_else(|| file(log)).or_else(|| never_answers(log))
+}
+
+/// Says that a server was given something which is no application: it calls it for each request, fails itself and not in the app's
+/// code, and answers with 500 whatever is asked for.
+pub fn never_answers(log: &str) -> Option<Explanation> {
+    const SERVERS: [&str; 6] = ["/gunicorn/", "/waitress/", "/uvicorn/", "/hypercorn/", "/daphne/", "/granian/"];
+    let at = log.rfind("TypeError: ")?;
+    let said = log[at..].lines().next()?.trim_start_matches("TypeError: ").trim();
+    let trace = &log[log[..at].rfind("Traceback (most recent call last):")?..at];
+    let frame = trace.lines().rev().map(str::trim).find(|line| line.starts_with("File \""))?;
+    if !SERVERS.iter().any(|server| frame.contains(server)) {
+        return None;
+    }
+    let refused =
+        said.split_once("() takes ").filter(|(_, rest)| rest.ends_with("but 2 were given") || rest.ends_with("but 3 were given"));
+    let refused = refused.or_else(|| said.split_once("() missing ")).map(|(name, _)| name.rsplit('.').next().unwrap_or(name));
+    let title = match refused {
+        Some(name) => format!("`{name}` is no application"),
+        None if said.ends_with("object is not iterable") => "What the start command names is no application".to_owned(),
+        None => return None,
+    };
+    Some(Explanation::new(
+        "not-an-app",
+        title,
+        format!("The server calls it for each request, and that fails: {said}."),
+        "If it is a function that makes the app, have it called, by parentheses behind its name in Start Command: `myapp:start_app()`. Otherwise name the object that `Flask(__name__)` made.",
+    ))
 }
 
 /// A server looked for the module itself: nothing of the app had run yet.

@@ -229,6 +229,7 @@ fn object(context: &Context<'_>, line: &Line, target: &str, default: Option<&str
     if !has_name(context, &module, &path, first) {
         return no_object(context, &module, &path, name, first);
     }
+    let fine = || Check::ok(ID, format!("`{first}` is in {path}")).at(path.clone(), None);
     let makes = module.functions.get(first).filter(|function| {
         context.modules.kind_of_name(&module, first, 0).is_none()
             && context.modules.kind_of_result(&module, function, 0).is_some()
@@ -236,19 +237,54 @@ fn object(context: &Context<'_>, line: &Line, target: &str, default: Option<&str
     match makes {
         Some(function) if !called && line.name() != "uvicorn" => {
             let help = if function.required.is_empty() {
-                format!("have it called: {name}:{first}()")
+                format!("have it called: \"{name}:{first}()\"")
             } else {
-                format!("have it called with what it needs: {name}:{first}({})", function.required.join(", "))
+                format!("have it called with what it needs: \"{name}:{first}({})\"", function.required.join(", "))
             };
-            Check::failed(ID, format!("`{first}` in {path} makes the application, it is none itself"), help).at(path, None)
+            let reason =
+                format!("`{first}` in {path} makes the application, it is none itself: every request would be answered with 500");
+            Check::failed(ID, reason, help).at(path, None)
         }
         Some(function) if called && !function.required.is_empty() && object.contains("()") => {
             let needs = function.required.join(", ");
             let help = format!("give it what it needs, {name}:{first}(…), or give its parameters defaults");
             Check::failed(ID, format!("`{first}` in {path} is called without what it needs: {needs}"), help).at(path, None)
         }
-        _ => Check::ok(ID, format!("`{first}` is in {path}")).at(path, None),
+        _ if !called && object == first => {
+            let takes = refuses_requests(context, line, &module, first);
+            takes.map_or_else(fine, |takes| {
+                let reason = format!("`{first}` in {path} takes {takes}, so a server can't call it with a request");
+                let help = format!(
+                    "if it makes the application, have it called: \"{name}:{first}()\"; or else name the application's object"
+                );
+                Check::failed(ID, reason, help).at(path.clone(), None)
+            })
+        }
+        _ => fine(),
     }
+}
+
+/// The arguments that a plain function takes, in words, where a server could not call it for a request: not with the two of WSGI, and
+/// not with those of ASGI. Such a function most likely makes the application, in a way that syntax does not tell.
+fn refuses_requests(context: &Context<'_>, line: &Line, module: &Module, name: &str) -> Option<String> {
+    // It calls what takes no arguments, and serves what that returns.
+    if line.name() == "uvicorn" {
+        return None;
+    }
+    let asgi = !matches!(line.name(), "gunicorn" | "waitress-serve" | "uwsgi")
+        || line.option(&["--worker-class", "-k"]).is_some_and(|class| class.contains("vicorn") || class.contains("asgi"));
+    context.modules.function(module, name, &|function| {
+        let fits = |count| function.most.is_none_or(|most| most >= count) && function.required.len() <= count;
+        // What a decorator makes of it can't be told.
+        if !function.decorators.is_empty() || fits(2) || asgi && (fits(3) || fits(1)) {
+            return None;
+        }
+        Some(match (function.most, function.required.len()) {
+            (Some(0), 0) => "no arguments".to_owned(),
+            (Some(1), _) => "one argument".to_owned(),
+            (_, required) => format!("{required} arguments"),
+        })
+    })
 }
 
 /// Whether a module has a name, or may have it in a way that syntax does not tell.

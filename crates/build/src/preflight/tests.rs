@@ -177,6 +177,43 @@ fn what_the_start_command_names() {
 }
 
 #[test]
+fn a_function_that_no_server_can_call() {
+    let bind = "gunicorn --bind=0.0.0.0:$PORT";
+    let state = |app: &str, line: &str| {
+        let files = [("app.py", app), ("wsgi.py", "from app import make\n"), LISTED];
+        let check = get(&report(&files, &start(line)), "start-target").clone();
+        (check.state, check.help)
+    };
+    // What they return can't be told, and it need not be.
+    let factories = ["def make():\n    return build()\n", "def make(config=None):\n    return build(config)\n"];
+    for factory in factories {
+        for target in ["app:make", "wsgi:make"] {
+            let (found, help) = state(factory, &format!("{bind} {target}"));
+            assert_eq!(found, State::Failed, "{factory} {target}");
+            assert!(help.contains(&format!("\"{target}()\"")), "{help}");
+            assert_eq!(state(factory, &format!("{bind} '{target}()'")).0, State::Ok, "{factory} {target}");
+        }
+    }
+    assert_eq!(state(factories[0], "waitress-serve --port=$PORT app:make").0, State::Failed);
+    assert_eq!(state(factories[0], "waitress-serve --port=$PORT --call app:make").0, State::Ok);
+    assert_eq!(state("def make(a, b, c):\n    return build()\n", &format!("{bind} app:make")).0, State::Failed);
+    // It serves what a function returns that takes nothing.
+    assert_eq!(state(factories[0], "uvicorn app:make --host=0.0.0.0 --port=$PORT").0, State::Ok);
+    for application in [
+        "def make(environ, respond):\n    return []\n",
+        "def make(*args):\n    return []\n",
+        "def make(environ, respond=None, more=3):\n    return []\n",
+        "@wrapped\ndef make():\n    return []\n",
+        "def make():\n    return []\nmake = wrapped(make)\n",
+    ] {
+        assert_eq!(state(application, &format!("{bind} app:make")).0, State::Ok, "{application}");
+    }
+    let asgi = "async def make(scope, receive, send):\n    pass\n";
+    assert_eq!(state(asgi, "hypercorn --bind=0.0.0.0:$PORT app:make").0, State::Ok);
+    assert_eq!(state(asgi, &format!("{bind} -k uvicorn.workers.UvicornWorker app:make")).0, State::Ok);
+}
+
+#[test]
 fn where_it_listens() {
     let files: &[(&str, &str)] = &[("app.py", FLASK), LISTED];
     for line in [

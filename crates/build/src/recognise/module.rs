@@ -61,6 +61,8 @@ pub(crate) struct Bind {
 pub(crate) struct Function {
     /// The names of parameters that have no default.
     pub(crate) required: Vec<String>,
+    /// How many arguments it takes by their position, at most; none where it takes any number.
+    pub(crate) most: Option<usize>,
     pub(crate) is_async: bool,
     pub(crate) binds: Vec<(String, Value)>,
     pub(crate) returns: Vec<Value>,
@@ -319,6 +321,8 @@ fn bound(statement: &Stmt) -> Vec<(String, Value)> {
 
 fn read_function(function: &ast::StmtFunctionDef) -> Function {
     let mut out = Function { is_async: function.is_async, ..Function::default() };
+    let by_position = function.parameters.posonlyargs.len() + function.parameters.args.len();
+    out.most = function.parameters.vararg.is_none().then_some(by_position);
     let parameters = function.parameters.iter_non_variadic_params();
     out.required = parameters
         .filter(|parameter| parameter.default.is_none())

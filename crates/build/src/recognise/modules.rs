@@ -101,6 +101,25 @@ impl<'a> Modules<'a> {
         self.kind_of_import(module, import, depth + 1)
     }
 
+    /// Asks something of the function that a module-level name is, through imports of the tree; nothing where it is none.
+    pub(crate) fn function<T>(&self, module: &Module, name: &str, ask: &dyn Fn(&Function) -> Option<T>) -> Option<T> {
+        self.function_at(module, name, ask, 0)
+    }
+
+    fn function_at<T>(&self, module: &Module, name: &str, ask: &dyn Fn(&Function) -> Option<T>, depth: usize) -> Option<T> {
+        if self.spent(depth) || module.binds.iter().any(|bind| bind.name == name && !bind.guarded) {
+            return None;
+        }
+        if let Some(function) = module.functions.get(name) {
+            return ask(function);
+        }
+        // What is imported in an attempt may be something else in the end.
+        let import = module.imports.get(name).filter(|_| !module.attempted.contains(name))?;
+        let path = self.locate(&module.path, import.level, &import.module)?;
+        let other = self.get(&path).filter(|_| path != module.path)?;
+        self.function_at(&other, import.name.as_deref()?, ask, depth + 1)
+    }
+
     fn kind_of_import(&self, module: &Module, import: &Import, depth: usize) -> Option<Kind> {
         let name = import.name.as_deref()?;
         let path = self.locate(&module.path, import.level, &import.module)?;

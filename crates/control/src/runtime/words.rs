@@ -16,9 +16,11 @@ pub(super) fn for_visitors(failure: &StartFailure) -> Failure {
         StartFailure::TimedOut { .. } | StartFailure::Unhealthy { .. } => "The app took too long to start",
         StartFailure::Database(_) => "The app's database does not run",
         StartFailure::Elsewhere { .. } => "The app listens elsewhere",
-        StartFailure::Exited { .. } | StartFailure::Workers { .. } | StartFailure::Engine(_) | StartFailure::Cancelled => {
-            "The app did not start"
-        }
+        StartFailure::Exited { .. }
+        | StartFailure::Workers { .. }
+        | StartFailure::NoApplication { .. }
+        | StartFailure::Engine(_)
+        | StartFailure::Cancelled => "The app did not start",
     };
     let detail = match failure {
         StartFailure::Engine(_) | StartFailure::NoRoom(_) | StartFailure::Database(_) => String::new(),

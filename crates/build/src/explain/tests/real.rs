@@ -28,6 +28,8 @@ const STARTS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("factory-arguments", include_str!("real/factory-arguments.txt"), "not-an-app", "`start_app`", "defaults"),
     ("not-callable", include_str!("real/not-callable.txt"), "not-an-app", "no application", "Start Command"),
+    ("factory-not-called", include_str!("real/factory-not-called.txt"), "not-an-app", "`start_app` is no app", "parentheses"),
+    ("factory-called-twice", include_str!("real/factory-called-twice.txt"), "not-an-app", "no application", "parentheses"),
     ("syntax", include_str!("real/syntax.txt"), "syntax-error", "app.py:7", "Correct the line"),
     ("indentation", include_str!("real/indentation.txt"), "syntax-error", "app.py:8", "Correct the line"),
     ("circular", include_str!("real/circular.txt"), "circular-import", "`app` is not in `app`", "Move the import"),
@@ -62,6 +64,20 @@ fn starts_that_failed_here_are_recognised() {
         assert!(found.title.contains(title) && found.fix.contains(fix), "{name}: {found:?}");
         assert!(!format!("{found:?}").contains("secret-word"), "{name}: a password is told: {found:?}");
     }
+}
+
+#[test]
+fn an_application_that_fails_is_an_application() {
+    for log in [include_str!("real/factory-not-called.txt"), include_str!("real/factory-called-twice.txt")] {
+        assert!(never_answers(log).is_some(), "{log}");
+        // The same, raised by the app's own code, or by a package that the app uses.
+        for place in ["/app/app.py", "/opt/packages/flask/app.py"] {
+            let own = log.replacen("TypeError: ", &format!("  File \"{place}\", line 3, in view\n    x()\nTypeError: "), 1);
+            assert_eq!(never_answers(&own), None, "{own}");
+        }
+        assert_eq!(never_answers(&log.replace("TypeError: ", "ValueError: ")), None);
+    }
+    assert_eq!(never_answers("TypeError: x() takes 0 positional arguments but 2 were given"), None);
 }
 
 #[test]
