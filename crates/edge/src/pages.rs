@@ -1,4 +1,4 @@
-//! What a visitor sees when the app can't answer: a page, JSON or a line of text, as asked for by Accept.
+//! What a visitor sees when the app can't answer: a page, a problem in JSON or a line of text, as asked for by Accept.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -155,7 +155,7 @@ impl Page {
     pub(crate) fn respond(&self, accept: Option<&HeaderValue>) -> Response<Bytes> {
         let (kind, body) = match Form::preferred(accept) {
             Form::Html => ("text/html; charset=utf-8", self.html()),
-            Form::Json => ("application/json", self.json()),
+            Form::Json => ("application/problem+json", self.json()),
             Form::Text => ("text/plain; charset=utf-8", format!("{}\n{}\n", self.title, self.help)),
         };
         let mut response = Response::new(Bytes::from(body));
@@ -176,9 +176,19 @@ impl Page {
         }
     }
 
+    /// A problem (RFC 9457) of no type of its own, whose title is then that of its status. `error` is what it was before.
     fn json(&self) -> String {
         let error = serde_json::json!({ "code": self.code, "message": self.title, "help": self.help });
-        serde_json::json!({ "error": error }).to_string()
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.title,
+            "code": self.code,
+            "help": self.help,
+            "error": error,
+        });
+        problem.to_string()
     }
 
     fn html(&self) -> String {

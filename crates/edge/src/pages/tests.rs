@@ -27,9 +27,19 @@ fn a_page_says_what_happened_and_when_to_come_back() {
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "5");
     assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-    assert_eq!(body["error"]["code"], "busy");
-    assert_eq!(body["error"]["message"], "shop is busy");
+    let help = "More requests came than it can take. Try again in a moment.";
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": "Too Many Requests",
+        "status": 429,
+        "detail": "shop is busy",
+        "code": "busy",
+        "help": help,
+        "error": { "code": "busy", "message": "shop is busy", "help": help },
+    });
+    assert_eq!(body, problem);
 }
 
 #[test]
