@@ -58,6 +58,10 @@ pub const PREFIX: &str = "/api/v1";
 pub const TAR: &str = "application/x-tar";
 /// The content type of a tar archive compressed by Zstandard.
 pub const ZSTD: &str = "application/zstd";
+/// The content type of a tar archive compressed by gzip.
+pub const GZIP: &str = "application/gzip";
+/// The content type of a zip archive.
+pub const ZIP: &str = "application/zip";
 /// The content type of a stream of objects, one a line.
 pub const NDJSON: &str = "application/x-ndjson";
 /// The content type of YAML.

@@ -12,6 +12,7 @@ mod path;
 mod receive;
 mod tarball;
 mod tree;
+mod zip;
 
 pub use collect::{CollectError, Received};
 pub use limits::Limits;
@@ -21,3 +22,4 @@ pub use path::{PathError, TreePath};
 pub use receive::{ReceiveError, receive};
 pub use tarball::{TarError, TarProblem};
 pub use tree::{CheckedTree, Entry, Kind, OpenError, ReadError, SubdirectoryError};
+pub use zip::ZipError;

@@ -1,4 +1,4 @@
-//! Takes a tree from a stranger's tar stream, plain or compressed.
+//! Takes a tree from a stranger's archive: a tar stream, plain or compressed, or a zip.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::path::TreePath;
 use crate::tarball::read::{HeaderKind, Reader};
 use crate::tarball::{TarError, TarProblem};
+use crate::zip::{self, ZipError};
 
 /// The largest window zstd may ask for, as a power of two: 8 MB, more than our own client's.
 const ZSTD_WINDOW: u32 = 23;
@@ -18,6 +19,9 @@ pub enum ReceiveError {
     /// The archive's form is wrong.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// The same of a zip.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
     /// What it holds is.
     #[error(transparent)]
     Tree(#[from] CollectError),
@@ -30,7 +34,7 @@ impl ReceiveError {
     }
 }
 
-/// Reads a tar stream (plain, zstd or gzip) to its end, checks every entry, and writes the canonical tar to `dest`.
+/// Reads a tar stream (plain, zstd or gzip) or a zip to its end, checks every entry, and writes the canonical tar to `dest`.
 ///
 /// Blocks: the network's pace is the stream's. `dest` appears whole and durable, or not at all.
 pub fn receive(stream: impl Read, limits: &Limits, dest: &Path) -> Result<Received, ReceiveError> {
@@ -45,6 +49,8 @@ pub fn receive(stream: impl Read, limits: &Limits, dest: &Path) -> Result<Receiv
             receive_plain(BufReader::new(stream), limits, dest)
         }
         [0x1f, 0x8b, ..] => receive_plain(flate2::read::MultiGzDecoder::new(stream), limits, dest),
+        // A file, or the end of an archive without any.
+        [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] => zip::receive(stream, limits, dest),
         _ => receive_plain(stream, limits, dest),
     }
 }

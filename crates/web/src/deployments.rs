@@ -29,10 +29,10 @@ pub(crate) fn operations(api: Api) -> Api {
         "/uploads",
         Operation::new(Tag::Deployments, "uploadSource", "Send a source tree")
             .about(
-                "A tar archive, plain or compressed by Zstandard. It belongs to nobody until a deployment names it, and goes after a \
-                 while. The same tree is the same upload.",
+                "A tar archive, plain or compressed by Zstandard or gzip, or a zip; of 512 MB in 100,000 files at most. It belongs to nobody \
+                 until a deployment names it, and goes after a while. The same tree is the same upload.",
             )
-            .bytes(&[api::TAR, api::ZSTD])
+            .bytes(&[api::TAR, api::ZSTD, api::GZIP, api::ZIP])
             .answers::<Upload>(StatusCode::OK, "What was received.")
             .example::<Upload>(json!({
                 "upload": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "files": 12, "bytes": 48_213,

@@ -296,6 +296,17 @@ fn hostile_input_changes_nothing_and_is_shown_as_text() {
         assert!((400..500).contains(&page.status), "{name}: {}", page.status);
         says(&page, &["role=\"alert\""]);
     }
+    // A zip is taken as well as a tar, whatever it is called.
+    let zipped = platform.scratch().join("zipped");
+    let pack = "import shutil, sys; shutil.make_archive(sys.argv[1], 'zip', sys.argv[2])";
+    let tree = platform.source("zipped", &[("app.py", "x = 1\n")]);
+    let packed = Command::new("python3").args(["-c", pack]).arg(&zipped).arg(tree).status().expect("python3");
+    assert!(packed.success());
+    let zipped = std::fs::read(zipped.with_extension("zip")).expect("an archive");
+    for name in ["a.zip", "a.tar.gz"] {
+        let (at, page) = browser.upload(name, &zipped);
+        assert!(at.ends_with("/template"), "{at}: {}", page.text());
+    }
     // Words that are none of ours.
     for (step, fields) in [
         ("template", &[("template", "cobol")][..]),

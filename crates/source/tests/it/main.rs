@@ -6,3 +6,4 @@ mod hostile;
 mod pack;
 mod tars;
 mod tree;
+mod zips;

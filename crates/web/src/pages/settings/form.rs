@@ -9,7 +9,7 @@ use model::environment::Environment;
 use model::settings::fields::{FIELDS, Input, of_violation};
 use model::{DatabaseType, EnvName, Settings};
 
-use super::dotenv;
+use crate::pages::dotenv;
 
 /// The two sets of variables, by their keys in the document.
 pub(super) const VARIABLES: [&str; 2] = ["environment", "buildEnvironment"];

@@ -43,10 +43,19 @@ fn suggestion(control: &Control, view: &DraftView) -> Option<String> {
         DraftSource::Upload { name, .. } => {
             // An archive of one directory has the app's name inside.
             let inside = view.draft.settings.repo_subdir.as_deref();
-            inside.unwrap_or_else(|| name.split(".t").next().unwrap_or(name))
+            inside.unwrap_or_else(|| stem(name))
         }
     };
     control.suggest_name(label).map(|name| name.to_string())
+}
+
+/// An archive's name without what says how it is packed.
+fn stem(name: &str) -> &str {
+    let packed = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"].into_iter().find_map(|end| {
+        let at = name.len().checked_sub(end.len())?;
+        name.get(at..)?.eq_ignore_ascii_case(end).then(|| &name[..at])
+    });
+    packed.unwrap_or(name)
 }
 
 fn name_page(shell: Shell, control: &Control, view: &DraftView, name: String, problem: Option<Problem>) -> Response {
@@ -275,5 +284,24 @@ pub(super) async fn deploy(
         }
         Err(error) if error.code == api::ErrorCode::Internal => Err(error.into()),
         Err(error) => checks_page(shell, &asker, &control, &view, false, Some(Problem(error))).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_named_without_its_packing() {
+        for (name, stem_of_it) in [
+            ("shop.tar.gz", "shop"),
+            ("my.text.tar", "my.text"),
+            ("Shop-main.ZIP", "Shop-main"),
+            ("shop", "shop"),
+            (".zip", ""),
+            ("ä.tgz", "ä"),
+        ] {
+            assert_eq!(stem(name), stem_of_it);
+        }
     }
 }

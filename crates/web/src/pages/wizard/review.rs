@@ -7,12 +7,13 @@ use axum::extract::{Path, Query, State};
 use control::{Control, DraftView, Recognised};
 use http::StatusCode;
 use model::settings::fields::{FIELDS, Field, Input as Entry, Section as Part, find, of_violation};
-use model::{DatabaseType, EnvName, Settings};
+use model::{DatabaseType, Settings};
 use serde::Deserialize;
 
 use super::{Frame, Shown, Step, at, titled, to};
 use crate::access::Asker;
 use crate::answer::Problem;
+use crate::pages::dotenv;
 use crate::pages::layout::{Shell, page_with};
 use crate::pages::visitor::Posted;
 
@@ -278,9 +279,14 @@ pub(super) fn apply(settings: &mut Settings, key: &str, value: &str, remove: Opt
         (Entry::Domains, _) => return Err(bad("domains are added once the app is there".to_owned())),
         (Entry::Variables, remove) => {
             let map = if key == "environment" { &mut new.environment } else { &mut new.build_environment };
-            match remove {
-                Some(name) => drop(map.remove(name)),
-                None => map.extend(variables(value).map_err(bad)?),
+            if let Some(name) = remove {
+                map.remove(name);
+            } else {
+                let read = dotenv::parse(value).map_err(bad)?;
+                if read.is_empty() {
+                    return Err(bad("write a line NAME=VALUE".to_owned()));
+                }
+                map.extend(read);
             }
         }
         (_, Some(_)) => return Err(bad("only variables can be removed".to_owned())),
@@ -295,41 +301,11 @@ pub(super) fn apply(settings: &mut Settings, key: &str, value: &str, remove: Opt
     Ok(())
 }
 
-/// Lines of NAME=value, as a .env file has them: comments, `export` and quotes around the whole value are left out. An error names a
-/// line's number, never what stands in it.
-fn variables(text: &str) -> Result<Vec<(EnvName, String)>, String> {
-    let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let bad = || format!("line {} is not NAME=value, with a name of letters, digits and '_'", number + 1);
-        let (name, value) = line.split_once('=').ok_or_else(bad)?;
-        let name = EnvName::parse(name.trim()).map_err(|_no_name| bad())?;
-        let value = value.trim();
-        let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-        found.push((name, quoted.unwrap_or(value).to_owned()));
-    }
-    if found.is_empty() { Err("write a line NAME=value".to_owned()) } else { Ok(found) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use model::EnvName;
 
-    #[test]
-    fn variables_are_read_as_env_files_have_them() {
-        let read = |text: &str| {
-            variables(text).map(|list| list.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
-        };
-        assert_eq!(read("A=1\n# no\n\nexport B_2 = 'x y'\r\nC=\"a=b\"\nD=").expect("good"), ["A=1", "B_2=x y", "C=a=b", "D="]);
-        for bad in ["", "# only this", "A", "1A=x", "A-B=secret", "=x"] {
-            let error = read(bad).expect_err(bad);
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_setting_that_can_not_be_used_changes_nothing() {
@@ -341,6 +317,8 @@ mod tests {
             ("resourceConfig.memory", "300"),
             ("resourceConfig.memory", "much"),
             ("environment", "PORT=0"),
+            ("environment", "# only this"),
+            ("environment", "KEY='not closed"),
             ("startCommand", "a\0b"),
             ("template", "cobol"),
             ("domains", "x.example"),
@@ -351,9 +329,10 @@ mod tests {
             assert_eq!(settings, before, "{key}");
         }
         apply(&mut settings, "startCommand", "gunicorn --bind=0.0.0.0:$PORT myapp:start_app()", None).expect("good");
-        apply(&mut settings, "environment", "KEY=1\nOTHER=2", None).expect("good");
+        apply(&mut settings, "environment", "KEY=1\r\nexport OTHER=\"two\r\nlines\"", None).expect("good");
         apply(&mut settings, "environment", "", Some("KEY")).expect("good");
         assert_eq!(settings.environment.keys().map(EnvName::as_str).collect::<Vec<_>>(), ["OTHER"]);
+        assert_eq!(settings.environment.values().collect::<Vec<_>>(), ["two\nlines"]);
         assert_eq!(settings.start_command.as_deref(), Some("gunicorn --bind=0.0.0.0:$PORT myapp:start_app()"));
     }
 

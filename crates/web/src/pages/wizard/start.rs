@@ -117,7 +117,10 @@ pub(super) async fn post_upload(
 /// Receives the file of a form while it comes.
 async fn take(control: &Control, request: Request) -> Answer<DraftSource> {
     let nothing = || {
-        Problem(ErrorBody::new(ErrorCode::BadRequest, "no archive came").help("choose a file that ends in .tar.gz, and send it"))
+        Problem(
+            ErrorBody::new(ErrorCode::BadRequest, "no archive came")
+                .help("choose a file that ends in .tar.gz or .zip, and send it"),
+        )
     };
     let broken = |_| Problem::bad_request("the upload broke off; try again");
     let mut form = Multipart::from_request(request, control).await.map_err(|_no_form| nothing())?;
@@ -128,12 +131,6 @@ async fn take(control: &Control, request: Request) -> Answer<DraftSource> {
         let name = label(field.file_name().unwrap_or_default());
         if name.is_empty() {
             return Err(nothing());
-        }
-        if name.to_ascii_lowercase().ends_with(".zip") {
-            return Err(Problem(
-                ErrorBody::new(ErrorCode::SourceRefused, "a .zip can't be read")
-                    .help("send a .tar.gz; the commands below make one"),
-            ));
         }
         let (mut writer, reader) = tokio::io::duplex(256 * 1024);
         let receiving = tokio::spawn({

@@ -3,8 +3,9 @@
 use model::EnvName;
 
 /// Reads lines of `NAME=VALUE`. `export` before it, quotes around the value, empty lines and lines that begin with `#` are as in such files
-/// elsewhere; a value in double quotes may go over several lines and has `\n`, `\"` and `\\`. An error names the line.
-pub(super) fn parse(text: &str) -> Result<Vec<(EnvName, String)>, String> {
+/// elsewhere; a value in double quotes may go over several lines and has `\n`, `\"` and `\\`. An error names the line's
+/// number, never what stands in it: it may be a secret.
+pub(crate) fn parse(text: &str) -> Result<Vec<(EnvName, String)>, String> {
     let mut variables = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((index, line)) = lines.next() {
@@ -14,11 +15,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<(EnvName, String)>, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (name, rest) = line.split_once('=').ok_or_else(|| format!("line {number}: is not NAME=VALUE"))?;
-        let name = EnvName::parse(name.trim()).map_err(|error| format!("line {number}: {error}"))?;
+        let bad = || format!("line {number} is not NAME=VALUE, with a name of letters, digits and '_'");
+        let (name, rest) = line.split_once('=').ok_or_else(bad)?;
+        let name = EnvName::parse(name.trim()).map_err(|_no_name| bad())?;
         let rest = rest.trim_start();
         let value = if let Some(quoted) = rest.strip_prefix('\'') {
-            let (value, _) = quoted.split_once('\'').ok_or_else(|| format!("line {number}: the quote is not closed"))?;
+            let (value, _) = quoted.split_once('\'').ok_or_else(|| format!("in line {number} a quote is not closed"))?;
             value.to_owned()
         } else if let Some(quoted) = rest.strip_prefix('"') {
             let mut whole = quoted.to_owned();
@@ -26,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(EnvName, String)>, String> {
                 if let Some(value) = unquote(&whole) {
                     break value;
                 }
-                let (_, next) = lines.next().ok_or_else(|| format!("line {number}: the quote is not closed"))?;
+                let (_, next) = lines.next().ok_or_else(|| format!("in line {number} a quote is not closed"))?;
                 whole.push('\n');
                 whole.push_str(next);
             }
@@ -85,9 +87,16 @@ mod tests {
 
     #[test]
     fn what_is_no_such_file_is_told_by_its_line() {
-        for (text, line) in [("A=1\nnothing", "line 2"), ("1A=x", "line 1"), ("\nA='x", "line 2"), ("A=\"x\ny", "line 1")] {
+        for (text, line) in [
+            ("A=1\nnothing", "line 2"),
+            ("1A=x", "line 1"),
+            ("=secret", "line 1"),
+            ("A-secret=secret", "line 1"),
+            ("\nA='secret", "line 2"),
+            ("A=\"secret\ny", "line 1"),
+        ] {
             let wrong = parse(text).expect_err("no file");
-            assert!(wrong.starts_with(line), "{text:?}: {wrong}");
+            assert!(wrong.contains(line) && !wrong.contains("secret"), "{text:?}: {wrong}");
         }
     }
 }
