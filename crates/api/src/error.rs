@@ -48,6 +48,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// What was asked contradicts what is there.
     Conflict,
+    /// The request was meant for another version of what it changes (`If-Match`).
+    PreconditionFailed,
     /// The source is above the limits of size or number of files.
     SourceTooLarge,
     /// The source holds what is refused: a link out of the tree, a device, a path with `..`.
@@ -107,6 +109,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::PreconditionFailed => "precondition_failed",
             Self::SourceTooLarge => "source_too_large",
             Self::SourceRefused => "source_refused",
             Self::PlanFailed => "plan_failed",
@@ -147,6 +150,7 @@ impl ErrorCode {
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not for this address",
             Self::Conflict => "It contradicts what is there",
+            Self::PreconditionFailed => "It was changed meanwhile",
             Self::SourceTooLarge => "It is too large",
             Self::SourceRefused => "The source is refused",
             Self::PlanFailed => "Nothing in the source was recognised",
@@ -192,6 +196,7 @@ impl ErrorCode {
             | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::Cancelled | Self::Superseded => 409,
+            Self::PreconditionFailed => 412,
             Self::SourceTooLarge => 413,
             Self::InvalidSettings
             | Self::SourceRefused

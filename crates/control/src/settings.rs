@@ -83,9 +83,17 @@ impl Control {
         self.read(move |tx| tx.app(&name)).await?.map(|app| app.settings).ok_or(not_found)
     }
 
-    /// Replaces the settings document.
-    pub async fn put_settings(&self, name: &AppName, settings: Settings) -> Result<SettingsChanged> {
+    /// Replaces the settings document; where versions are named, only one of these, and otherwise nothing is changed and the error's code
+    /// is [`ErrorCode::PreconditionFailed`].
+    pub async fn put_settings(&self, name: &AppName, settings: Settings, of: Option<&[String]>) -> Result<SettingsChanged> {
         self.change(name, move |document| {
+            if of.is_some_and(|of| !of.contains(&settings_version(document))) {
+                return Err(ErrorBody::new(
+                    ErrorCode::PreconditionFailed,
+                    "the settings were changed since that version was read",
+                )
+                .help("get them again, put what you want to change into them, and send them with their ETag"));
+            }
             *document = settings;
             Ok(())
         })

@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use control::Control;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use model::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::access::{Asker, ForAnyone, ForApp, ToChange, ToOwn};
 use crate::answer::{Answer, Parsed, Problem, ndjson};
+use crate::conditional;
 use crate::openapi::{Api, Operation, Tag};
 use crate::paging::{Order, Page};
 
@@ -127,14 +128,20 @@ fn settings_routes(api: Api) -> Api {
     .get(
         "/apps/{app}/settings",
         Operation::new(Tag::Settings, "getSettings", "An app's settings")
-            .about("In YAML where `Accept` asks for `application/yaml`.")
+            .about("In YAML where `Accept` asks for `application/yaml`. Its `ETag` stands for this version of them.")
+            .tagged()
             .answers::<Settings>(StatusCode::OK, "The settings.")
             .gives(api::YAML, ""),
     )
     .put(
         "/apps/{app}/settings",
         Operation::new(Tag::Settings, "putSettings", "Replace an app's settings")
-            .about("The document is read as YAML, of which JSON is a part. Every violation is named, and then nothing is changed.")
+            .about(
+                "The document is read as YAML, of which JSON is a part. Every violation is named, and then nothing is changed. With `If-Match` \
+                 it takes the place of the version that you have read, and of no other, so that two who change it at once do not undo each \
+                 other's work.",
+            )
+            .if_match()
             .body::<Settings>(json!({ "databaseType": "none", "startCommand": "gunicorn --bind=0.0.0.0:$PORT myapp:app" }))
             .or_as(api::YAML)
             .answers::<SettingsChanged>(StatusCode::OK, "What came of it.")
@@ -244,25 +251,31 @@ pub(crate) async fn scale(
     Ok(Json(control.scale(&app, patch).await?))
 }
 
-/// YAML where the client asks for it, JSON otherwise.
+/// YAML where the client asks for it, JSON otherwise; with the tag of its version.
 pub(crate) async fn settings(ToChange(app): ToChange, State(control): State<Control>, headers: HeaderMap) -> Answer<Response> {
     let settings = control.settings(&app).await?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.contains(api::YAML) {
+    let yaml = accept.contains(api::YAML);
+    let mut response = if yaml {
         let text = serde_saphyr::to_string(&settings).map_err(|error| Problem::bad_request(error.to_string()))?;
-        return Ok(([(header::CONTENT_TYPE, api::YAML)], text).into_response());
-    }
-    Ok(Json(settings).into_response())
+        ([(header::CONTENT_TYPE, api::YAML)], text).into_response()
+    } else {
+        Json(&settings).into_response()
+    };
+    response.headers_mut().insert(header::ETAG, conditional::etag(&control::settings_version(&settings), yaml));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
 }
 
-/// Takes YAML and JSON; the latter is a part of the former.
+/// Takes YAML and JSON; the latter is a part of the former. With `If-Match`, only in the place of what was read.
 pub(crate) async fn put_settings(
     ForApp(app): ForApp,
     State(control): State<Control>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Answer<Json<SettingsChanged>> {
     let text = std::str::from_utf8(&body).map_err(|_binary| Problem::bad_request("the settings are not text in UTF-8"))?;
     let settings: Settings =
         serde_saphyr::from_str(text).map_err(|error| Problem::bad_request(format!("the settings can't be read: {error}")))?;
-    Ok(Json(control.put_settings(&app, settings).await?))
+    Ok(Json(control.put_settings(&app, settings, conditional::if_match(&headers)?.as_deref()).await?))
 }

@@ -9,6 +9,7 @@ mod answer;
 mod apps;
 mod backups;
 mod changes;
+mod conditional;
 mod cookie;
 mod csrf;
 mod databases;

@@ -7,17 +7,17 @@ use testkit::{Answer, Platform, wait_until};
 use crate::{plain, platform};
 
 /// A person's requests, by a token in the place of a session.
-struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     platform: &'a Platform,
     token: String,
 }
 
 impl Pages<'_> {
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, b"")
     }
 
-    fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body: Vec<_> = fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         self.ask("POST", path, body.join("&").as_bytes())
     }
@@ -36,7 +36,8 @@ fn encode(text: &str) -> String {
         .collect()
 }
 
-fn pages<'a>(platform: &'a Platform, arguments: &[&str]) -> Pages<'a> {
+/// The pages as somebody with a token of that name sees them.
+pub(crate) fn pages<'a>(platform: &'a Platform, arguments: &[&str]) -> Pages<'a> {
     let token = platform.cli(&[&["token", "create"], arguments].concat()).expect(0).stdout.trim().to_owned();
     Pages { platform, token }
 }
@@ -148,6 +149,40 @@ fn settings_are_saved_deployed_and_refused_by_their_page() {
     let gone = somebody.post("/apps/shop/settings/delete", &[("name", "shop"), ("backup", "with")]);
     assert_eq!((gone.status, gone.header("location")), (303, Some("/apps?said=deleted")));
     assert_eq!(somebody.get("/apps/shop/settings").status, 404);
+}
+
+#[test]
+fn settings_take_the_place_of_those_that_were_read() {
+    let platform = platform();
+    platform.deploy(&platform.source("shop", &[("app.py", &plain("hello"))]), &[]);
+    let bearer = format!("Bearer {}", pages(&platform, &["program"]).token);
+    let ask = |method: &str, headers: &[(&str, &str)], body: &[u8]| {
+        let headers = [&[("Authorization", bearer.as_str())], headers].concat();
+        platform.request(method, "", "/api/v1/apps/shop/settings", &headers, body).expect("an answer")
+    };
+    let read = ask("GET", &[], b"");
+    let tag = read.header("etag").expect("a tag").to_owned();
+    let yaml = ask("GET", &[("Accept", "application/yaml")], b"").header("etag").expect("a tag").to_owned();
+    assert_ne!(tag, yaml, "each form has its own");
+    assert_eq!(ask("GET", &[], b"").header("etag"), Some(tag.as_str()), "nothing was changed");
+    let put = |tag: &str, idle: u32| {
+        let mut settings = read.json();
+        settings["idleTimeout"] = json!(idle);
+        ask("PUT", &[("If-Match", tag)], settings.to_string().as_bytes())
+    };
+    assert_eq!(put(&yaml, 100).status, 200);
+    // Somebody else has the version before.
+    let late = put(&tag, 200);
+    assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("precondition_failed")), "{}", late.text());
+    assert!(late.header("content-type").is_some_and(|kind| kind == "application/problem+json"));
+    let now = ask("GET", &[], b"");
+    assert_eq!(now.json()["idleTimeout"], 100, "nothing was changed");
+    let current = now.header("etag").expect("a tag").to_owned();
+    assert_eq!(put(&format!("W/{current}"), 300).status, 412, "a weak tag matches nothing");
+    assert_eq!(put("300", 300).status, 400);
+    assert_eq!(put(&format!("{tag}, {current}"), 300).status, 200);
+    assert_eq!(put("*", 400).status, 200);
+    assert_eq!(ask("GET", &[], b"").json()["idleTimeout"], 400);
 }
 
 #[test]

@@ -29,7 +29,10 @@ what to do.
 **Lists** come in pages: `limit` says how many entries, and the header `Link: <…>; rel=\"next\"` where the next ones are.
 
 **Once.** Endpoints that make something take an `Idempotency-Key`: the same request with the same key does nothing again, and \
-gets the first answer, for 24 hours.";
+gets the first answer, for 24 hours.
+
+**Versions.** An answer with an `ETag` can be changed under the condition that nobody else has changed it meanwhile: send the tag as \
+`If-Match`.";
 
 /// Both ways of looking at a type: as it is read, and as it is written.
 struct Schemas {
@@ -219,6 +222,13 @@ fn describe(path: &str, operation: &Operation, schemas: &mut Schemas) -> Value {
             "schema": { "type": "string", "pattern": "^[!-~]{1,200}$" },
         }));
     }
+    if operation.if_match {
+        all.push(json!({
+            "name": "If-Match", "in": "header", "required": false,
+            "description": "The `ETag` of the version that this is to take the place of (RFC 9110, 13.1.1): where it is another one by now, nothing is changed.",
+            "schema": { "type": "string", "pattern": "^\"[!#-~]{1,80}\"$" },
+        }));
+    }
     if !all.is_empty() {
         described["parameters"] = all.into();
     }
@@ -280,6 +290,12 @@ fn responses(path: &str, operation: &Operation, schemas: &mut Schemas) -> Value 
             response["headers"]["Link"] = json!({
                 "description": "Where the next entries are (`rel=\"next\"`, RFC 8288); not there on the last page.",
                 "schema": { "type": "string" },
+            });
+        }
+        if operation.tagged {
+            response["headers"]["ETag"] = json!({
+                "description": "This version, for `If-Match`.",
+                "schema": { "type": "string", "pattern": "^\"[!#-~]*\"$" },
             });
         }
         if operation.once {

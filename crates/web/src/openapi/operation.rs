@@ -71,6 +71,7 @@ impl Tag {
 }
 
 /// The description of one endpoint.
+#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own")]
 pub(crate) struct Operation {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
@@ -79,6 +80,8 @@ pub(crate) struct Operation {
     pub(super) open: bool,
     pub(super) once: bool,
     pub(super) listed: bool,
+    pub(super) tagged: bool,
+    pub(super) if_match: bool,
     pub(super) query: Option<Make>,
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<Answer>,
@@ -119,6 +122,8 @@ impl Operation {
             open: false,
             once: false,
             listed: false,
+            tagged: false,
+            if_match: false,
             query: None,
             body: None,
             answers: Vec::new(),
@@ -148,6 +153,18 @@ impl Operation {
     pub(crate) fn listed(mut self) -> Self {
         self.listed = true;
         self
+    }
+
+    /// Its answer has an `ETag`.
+    pub(crate) fn tagged(mut self) -> Self {
+        self.tagged = true;
+        self
+    }
+
+    /// It takes `If-Match`.
+    pub(crate) fn if_match(mut self) -> Self {
+        self.if_match = true;
+        self.fails(&[ErrorCode::PreconditionFailed])
     }
 
     /// Its query: one parameter for each field.
