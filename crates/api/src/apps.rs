@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::environment::Environment;
-use model::{AppName, DatabaseType, DeploymentNumber, EnvName, RevisionNumber, Settings};
+use model::{AppName, DatabaseType, DeploymentNumber, EnvName, RevisionNumber, Settings, Starter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +145,9 @@ pub struct RevisionSummary {
     /// How many visitors of a hundred get it.
     #[serde(default)]
     pub percent: u8,
+    /// Who asked for the deployment that made it; nothing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Starter>,
 }
 
 /// A part of an app's visitors that gets another revision than the live one: body of `PUT /apps/{app}/split`.

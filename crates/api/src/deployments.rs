@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::environment::Environment;
-use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Settings, Step, StepState};
+use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Settings, Starter, Step, StepState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,9 @@ pub struct Deployment {
     /// Where its source comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// Who asked for it; nothing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Starter>,
     /// When it was acknowledged.
     pub created_at: Timestamp,
     /// When it ended.

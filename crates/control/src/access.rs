@@ -158,17 +158,18 @@ impl Control {
         }
     }
 
-    /// Who bears this token.
-    pub async fn who(&self, token: Option<String>) -> Result<Who> {
-        let Some(token) = token else { return Ok(Who::Nobody) };
+    /// Who bears this token, and how it is called.
+    pub async fn who(&self, token: Option<String>) -> Result<(Who, String)> {
+        let nobody = (Who::Nobody, String::new());
+        let Some(token) = token else { return Ok(nobody) };
         let text = token.clone();
-        let Some((scope, used_at)) = self.read(move |tx| tx.token_scope(&token)).await? else { return Ok(Who::Nobody) };
+        let Some((scope, name, used_at)) = self.read(move |tx| tx.token_scope(&token)).await? else { return Ok(nobody) };
         let now = clock::now();
         if used_at.is_none_or(|used_at| now - used_at > USE_NOTED) {
             // A full disk must not lock out whoever comes to free it.
             let _not_noted = self.write(move |tx| tx.use_token(&text, now)).await;
         }
-        Ok(Who::Token(scope))
+        Ok((Who::Token(scope), name))
     }
 }
 

@@ -73,6 +73,7 @@ impl Control {
                 Some(split) if live == Some(number) => 100 - split.percent,
                 _ => u8::from(live == Some(number)) * 100,
             };
+            let mut starters = tx.revision_starters(id)?;
             let list = tx.revisions(id)?;
             let list = list.into_iter().map(|revision| RevisionSummary {
                 revision: revision.number,
@@ -81,6 +82,7 @@ impl Control {
                 image: revision.spec.image.clone(),
                 serving: percent(revision.number) > 0,
                 percent: percent(revision.number),
+                by: starters.remove(&revision.number),
             });
             Ok(list.collect())
         })

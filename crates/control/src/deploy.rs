@@ -227,7 +227,7 @@ impl Control {
         }
         let change = self.begin_change()?;
         let (id, now, kept) = (entry.id, clock::now(), request.clone());
-        let (name, once) = (entry.name.clone(), crate::once::current());
+        let (name, once, by) = (entry.name.clone(), crate::once::current(), crate::starter::current());
         let answered = entry.name.clone();
         let (number, superseded) = self
             .write(move |tx| {
@@ -240,7 +240,7 @@ impl Control {
                         }
                     }
                 }
-                let new = NewDeployment { kind, request: &kept, commit_id: commit_id.as_deref() };
+                let new = NewDeployment { kind, request: &kept, commit_id: commit_id.as_deref(), by: by.as_ref() };
                 let number = tx.create_deployment(id, &new, now)?;
                 also(tx, number)?;
                 // Both or neither: a client that comes again with its key does not deploy twice.

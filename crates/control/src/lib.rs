@@ -50,6 +50,7 @@ mod settings;
 mod sign_in;
 mod spec;
 mod split;
+mod starter;
 mod tokens;
 mod totp;
 mod uploads;
@@ -99,6 +100,7 @@ pub use routes::Urls;
 pub use sessions::{Browser, SignedIn};
 pub use settings::{Effect, settings_version};
 pub use sign_in::Step as SignInStep;
+pub use starter::asked_by;
 pub use store::{DeploymentKind, GitHubAccount, SignedInBy};
 
 /// What a platform is told once, at its start.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{DeploymentState, Step, StepState};
+use model::{DeploymentState, Starter, Step, StepState};
 use source::Limits;
 use source::git::{Progress, Push, Pushes};
 
@@ -11,12 +11,14 @@ use crate::Control;
 use crate::access::Who;
 use crate::deploy::Request;
 use crate::error::Result;
+use crate::starter::asked_by;
 
 /// Takes the pushes of one request: whoever sent it owns an app that it makes.
 #[derive(Debug)]
 struct PushesOf {
     control: Control,
     who: Who,
+    starter: Option<Starter>,
 }
 
 #[async_trait]
@@ -26,7 +28,7 @@ impl Pushes for PushesOf {
             "" => error.message,
             help => format!("{}\n{help}", error.message),
         };
-        self.control.deploy_push(&self.who, push, &progress).await.map_err(words)
+        asked_by(self.starter.clone(), self.control.deploy_push(&self.who, push, &progress)).await.map_err(words)
     }
 }
 
@@ -37,8 +39,8 @@ impl Control {
     }
 
     /// What takes the pushes of somebody's request.
-    pub fn pushes(&self, who: Who) -> Arc<dyn Pushes> {
-        Arc::new(PushesOf { control: self.clone(), who })
+    pub fn pushes(&self, who: Who, starter: Option<Starter>) -> Arc<dyn Pushes> {
+        Arc::new(PushesOf { control: self.clone(), who, starter })
     }
 
     async fn deploy_push(&self, who: &Who, push: Push, progress: &Progress) -> Result<()> {

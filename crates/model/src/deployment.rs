@@ -1,5 +1,7 @@
 //! A deployment: one attempt to bring an app up, its steps in order and its one end.
 
+use std::fmt::{self, Display, Formatter};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +136,62 @@ impl DeploymentState {
             Self::Queued => next != Self::Queued && next != Self::Live,
             Self::Running => matches!(next, Self::Live | Self::Failed | Self::Cancelled),
             Self::Live | Self::Failed | Self::Cancelled | Self::Superseded => false,
+        }
+    }
+}
+
+/// By what way a deployment was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StarterKind {
+    /// A user, signed in.
+    User,
+    /// The bearer of a token: a program, or git.
+    Token,
+    /// A push to GitHub.
+    Push,
+    /// Somebody at the platform's machine.
+    Machine,
+}
+
+impl StarterKind {
+    const ALL: [Self; 4] = [Self::User, Self::Token, Self::Push, Self::Machine];
+
+    /// The word used in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Token => "token",
+            Self::Push => "push",
+            Self::Machine => "machine",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Who asked for a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Starter {
+    /// By what way.
+    pub kind: StarterKind,
+    /// The user's name, the token's, or the login on GitHub of who pushed; empty where there is none.
+    #[serde(default)]
+    pub name: String,
+}
+
+impl Display for Starter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.name.as_str()) {
+            (StarterKind::Machine, _) => f.write_str("the machine's command line"),
+            (StarterKind::User, name) => f.write_str(name),
+            (StarterKind::Token, "") => f.write_str("a token"),
+            (StarterKind::Token, name) => write!(f, "the token {name}"),
+            (StarterKind::Push, "") => f.write_str("a push"),
+            (StarterKind::Push, name) => write!(f, "a push of {name}"),
         }
     }
 }

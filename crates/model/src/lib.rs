@@ -13,7 +13,7 @@ pub mod serving;
 pub mod settings;
 
 pub use access::{AppRole, PlatformRole, UserId, UserName};
-pub use deployment::{DeploymentState, Step, StepState};
+pub use deployment::{DeploymentState, Starter, StarterKind, Step, StepState};
 pub use environment::EnvName;
 pub use names::{AppName, DeploymentNumber, NameError, RevisionNumber};
 pub use resources::Resources;

@@ -1,6 +1,8 @@
 //! Deployments: one attempt each, with steps and one end. The state machine is the model's.
 
-use model::{AppName, DeploymentNumber, DeploymentState, RevisionNumber, Step, StepState};
+use std::collections::BTreeMap;
+
+use model::{AppName, DeploymentNumber, DeploymentState, RevisionNumber, Starter, StarterKind, Step, StepState};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +44,8 @@ pub struct NewDeployment<'a, R> {
     pub request: &'a R,
     /// The source's commit.
     pub commit_id: Option<&'a str>,
+    /// Who asked for it.
+    pub by: Option<&'a Starter>,
 }
 
 /// How a deployment ended.
@@ -85,6 +89,8 @@ pub struct Deployment {
     pub template: Option<String>,
     /// The source's commit.
     pub commit_id: Option<String>,
+    /// Who asked for it.
+    pub by: Option<Starter>,
     /// A stable code of the failure.
     pub error_code: Option<String>,
     /// What went wrong.
@@ -103,8 +109,8 @@ pub struct Deployment {
     pub steps: Vec<StepRow>,
 }
 
-const COLUMNS: &str =
-    "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at, diagnosis";
+const COLUMNS: &str = "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at, \
+    diagnosis, by_kind, by_name";
 
 fn place(app: AppId, number: u32) -> String {
     format!("deployment.request:{}:{number}", app.0)
@@ -122,8 +128,18 @@ impl Tx<'_> {
             self.db.query_row("select 1 + coalesce(max(number), 0) from deployment where app = ?", [app.0], |row| row.get(0))?;
         let sealed = self.sealer.seal_json(&place(app, number), new.request)?;
         self.db.execute(
-            "insert into deployment (app, number, state, kind, request, commit_id, created_at) values (?, ?, 'queued', ?, ?, ?, ?)",
-            params![app.0, number, new.kind.as_str(), sealed, new.commit_id, now],
+            "insert into deployment (app, number, state, kind, request, commit_id, created_at, by_kind, by_name)
+             values (?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+            params![
+                app.0,
+                number,
+                new.kind.as_str(),
+                sealed,
+                new.commit_id,
+                now,
+                new.by.map(|by| by.kind.as_str()),
+                new.by.map_or("", |by| by.name.as_str())
+            ],
         )?;
         Ok(DeploymentNumber(number))
     }
@@ -159,6 +175,20 @@ impl Tx<'_> {
         ))?;
         let raws = statement.query_map(params![app.0, before.0, limit], Raw::read)?.collect::<Result<Vec<_>, _>>()?;
         raws.into_iter().map(|raw| self.with_steps(app, raw)).collect()
+    }
+
+    /// Who asked for the deployments that made an app's revisions, as far as it is known.
+    pub fn revision_starters(&self, app: AppId) -> Result<BTreeMap<RevisionNumber, Starter>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "select revision, by_kind, by_name from deployment
+             where app = ? and kind <> 'rollback' and revision is not null and by_kind is not null",
+        )?;
+        let rows = statement
+            .query_map([app.0], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        let known = rows.into_iter().map(|(number, kind, name)| Ok((RevisionNumber(number), starter(kind, name)?)));
+        let known = known.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(known.into_iter().filter_map(|(number, by)| Some((number, by?))).collect())
     }
 
     /// Begins a queued deployment.
@@ -276,6 +306,7 @@ impl Tx<'_> {
             revision: raw.revision.map(RevisionNumber),
             template: raw.template,
             commit_id: raw.commit_id,
+            by: starter(raw.by_kind, raw.by_name)?,
             error_code: raw.error_code,
             error: raw.error,
             help: raw.help,
@@ -286,6 +317,10 @@ impl Tx<'_> {
             steps,
         })
     }
+}
+
+fn starter(kind: Option<String>, name: String) -> Result<Option<Starter>, StoreError> {
+    kind.map(|kind| Ok(Starter { kind: word("deployment.by_kind", &kind, StarterKind::parse)?, name })).transpose()
 }
 
 struct Raw {
@@ -302,6 +337,8 @@ struct Raw {
     started_at: Option<i64>,
     ended_at: Option<i64>,
     diagnosis: Option<String>,
+    by_kind: Option<String>,
+    by_name: String,
 }
 
 impl Raw {
@@ -320,6 +357,8 @@ impl Raw {
             started_at: row.get(10)?,
             ended_at: row.get(11)?,
             diagnosis: row.get(12)?,
+            by_kind: row.get(13)?,
+            by_name: row.get(14)?,
         })
     }
 }

@@ -56,6 +56,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_draft.sql"),
     include_str!("../migrations/0006_github.sql"),
     include_str!("../migrations/0008_idempotency.sql"),
+    include_str!("../migrations/0009_starter.sql"),
 ];
 
 /// Why the store could not do what was asked.

@@ -1,6 +1,9 @@
 //! Tests of the store against a real database file.
 
-use model::{AppName, Commit, DeploymentState, EnvName, Resources, RevisionNumber, RevisionSpec, Settings, Step, StepState};
+use model::{
+    AppName, Commit, DeploymentState, EnvName, Resources, RevisionNumber, RevisionSpec, Settings, Starter, StarterKind, Step,
+    StepState,
+};
 
 use super::*;
 
@@ -90,8 +93,12 @@ fn a_deployment_ends_once() {
     store
         .write_now(|tx| {
             let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
-            let new = NewDeployment { kind: DeploymentKind::Source, request: &"x", commit_id: None };
+            let by = Starter { kind: StarterKind::Push, name: "flora".to_owned() };
+            let new = NewDeployment { kind: DeploymentKind::Source, request: &"x", commit_id: None, by: Some(&by) };
             let number = tx.create_deployment(app.id, &new, 10)?;
+            assert_eq!(tx.deployment(app.id, number)?.and_then(|it| it.by), Some(by.clone()));
+            tx.describe_deployment(app.id, number, None, Some(RevisionNumber(4)))?;
+            assert_eq!(tx.revision_starters(app.id)?.into_iter().collect::<Vec<_>>(), [(RevisionNumber(4), by)]);
             assert_eq!(tx.open_deployments()?.len(), 1);
             tx.start_deployment(app.id, number, 11)?;
             tx.start_step(app.id, number, Step::Source, 11)?;
@@ -154,10 +161,10 @@ fn a_token_opens_what_it_was_made_for_until_it_is_revoked() {
         .write_now(|tx| {
             let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
             let (id, all) = tx.create_token("ci", None, 1)?;
-            let (_, one) = tx.create_token("ci", Some(app.id), 1)?;
-            assert_eq!(tx.token_scope(&all)?, Some((TokenScope::Platform, None)));
+            let (_, one) = tx.create_token("laptop", Some(app.id), 1)?;
+            assert_eq!(tx.token_scope(&all)?, Some((TokenScope::Platform, "ci".to_owned(), None)));
             tx.use_token(&one, 7)?;
-            assert_eq!(tx.token_scope(&one)?, Some((TokenScope::App(name("a")), Some(7))));
+            assert_eq!(tx.token_scope(&one)?, Some((TokenScope::App(name("a")), "laptop".to_owned(), Some(7))));
             assert_eq!(tx.token_scope("adpt_0")?, None);
             assert!(tx.delete_token(id)?);
             assert_eq!(tx.token_scope(&all)?, None);

@@ -44,25 +44,27 @@ impl Tx<'_> {
         Ok((self.db.last_insert_rowid(), text))
     }
 
-    /// What the token opens, and when it was last used; `None` where it is unknown. Looked up by its hash, so no comparison leaks
+    /// What the token opens, how it is called, and when it was last used; `None` where it is unknown. Looked up by its hash, so no comparison leaks
     /// its text.
-    pub fn token_scope(&self, text: &str) -> Result<Option<(TokenScope, Option<i64>)>, StoreError> {
+    pub fn token_scope(&self, text: &str) -> Result<Option<(TokenScope, String, Option<i64>)>, StoreError> {
         let found = self
             .db
             .query_row(
-                "select token.app is null, app.name, used_at from token left join app on app.id = token.app where hash = ?",
+                "select token.app is null, app.name, used_at, token.name from token left join app on app.id = token.app where hash = ?",
                 [secrets::hash(text)],
-                |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<i64>>(2)?)),
+                |row| {
+                    let app = (row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?);
+                    Ok((app, row.get::<_, Option<i64>>(2)?, row.get::<_, String>(3)?))
+                },
             )
             .optional()?;
-        match found {
-            None => Ok(None),
-            Some((true, _, used_at)) => Ok(Some((TokenScope::Platform, used_at))),
-            Some((false, name, used_at)) => {
-                let name = name.unwrap_or_default();
-                Ok(Some((TokenScope::App(word("app.name", &name, |text| AppName::parse(text).ok())?), used_at)))
-            }
-        }
+        let Some(((whole, app), used_at, name)) = found else { return Ok(None) };
+        let scope = if whole {
+            TokenScope::Platform
+        } else {
+            TokenScope::App(word("app.name", &app.unwrap_or_default(), |text| AppName::parse(text).ok())?)
+        };
+        Ok(Some((scope, name, used_at)))
     }
 
     /// Notes that a token was used.

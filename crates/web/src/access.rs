@@ -12,7 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use control::{Access, Browser, Control, Identity, Right, Who, may};
 use http::header;
 use http::request::Parts;
-use model::AppName;
+use model::{AppName, Starter};
 use serde::Deserialize;
 
 use crate::answer::Problem;
@@ -32,6 +32,8 @@ pub(crate) struct FromSocket;
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     pub(crate) who: Who,
+    /// How the token is called that was shown; empty where none was.
+    pub(crate) token: String,
     /// What forms and scripts must show; there where the authority is a cookie.
     pub(crate) csrf: Option<String>,
     /// From where; empty where it came by the socket.
@@ -45,6 +47,7 @@ impl Asker {
     pub(crate) fn of(parts: &Parts) -> Self {
         parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
             who: Who::Nobody,
+            token: String::new(),
             csrf: None,
             address: String::new(),
             agent: String::new(),
@@ -54,6 +57,11 @@ impl Asker {
     /// The user.
     pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
         self.who.identity()
+    }
+
+    /// Whom a deployment that they ask for is started by.
+    pub(crate) fn starter(&self) -> Option<Starter> {
+        self.who.starter(&self.token)
     }
 
     /// The browser, as a session notes it.
@@ -80,12 +88,17 @@ pub(crate) async fn identify(State(control): State<Control>, request: Request, n
 async fn find(parts: &Parts, control: &Control) -> Result<Asker, Problem> {
     let address = parts.extensions.get::<edge::Visitor>().map(|visitor| visitor.addr.ip().to_canonical().to_string());
     let agent = parts.headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut asker =
-        Asker { who: Who::Nobody, csrf: None, address: address.unwrap_or_default(), agent: agent.unwrap_or_default() };
+    let mut asker = Asker {
+        who: Who::Nobody,
+        token: String::new(),
+        csrf: None,
+        address: address.unwrap_or_default(),
+        agent: agent.unwrap_or_default(),
+    };
     if parts.extensions.get::<FromSocket>().is_some() {
         asker.who = Who::Operator;
     } else if parts.headers.contains_key(header::AUTHORIZATION) {
-        asker.who = control.who(token(parts)).await?;
+        (asker.who, asker.token) = control.who(token(parts)).await?;
     } else if let Some(session) = cookie::session(&parts.headers)
         && let Some(identity) = control.signed_in(&session).await?
     {

@@ -28,7 +28,8 @@ pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<Strin
 
 async fn answer(control: &Control, path: &str, request: Request) -> Answer<Response> {
     let (parts, body) = request.into_parts();
-    let who = Asker::of(&parts).who;
+    let asker = Asker::of(&parts);
+    let (starter, who) = (asker.starter(), asker.who);
     // Whoever has no token learns nothing, and git asks for one.
     may(&who, &Access::Hello)?;
     let nothing =
@@ -44,6 +45,6 @@ async fn answer(control: &Control, path: &str, request: Request) -> Answer<Respo
         return Err(nothing());
     }
     let request = http::Request::from_parts(parts, body);
-    let response = control.git().serve(&app, rest, request, control.pushes(who)).await;
+    let response = control.git().serve(&app, rest, request, control.pushes(who, starter)).await;
     Ok(response.map(Body::new).into_response())
 }

@@ -4,7 +4,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use control::{Control, Turn, Who};
+use control::{Control, Turn, Who, asked_by};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::BODY_MAX;
@@ -39,7 +39,9 @@ fn key(headers: &HeaderMap) -> Answer<Option<String>> {
 
 async fn once(control: Control, key: &str, request: Request, next: Next) -> Answer<Response> {
     let (parts, body) = request.into_parts();
-    let who = match &Asker::of(&parts).who {
+    let asker = Asker::of(&parts);
+    let starter = asker.starter();
+    let who = match &asker.who {
         Who::Operator => b"operator".to_vec(),
         Who::User(identity) => format!("user {}", identity.id.0).into_bytes(),
         // Two tokens that open the same are two clients all the same. Only its digest is kept.
@@ -62,7 +64,7 @@ async fn once(control: Control, key: &str, request: Request, next: Next) -> Answ
     let request = Request::from_parts(parts, Body::from(bytes));
     // On its own, so that it is done and its answer is kept even where the client is gone.
     let work = tokio::spawn(async move {
-        let response = first.run(next.run(request)).await;
+        let response = asked_by(starter, first.run(next.run(request))).await;
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, BODY_MAX).await else {
             first.failed().await;

@@ -11,7 +11,7 @@ use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
-use control::{Access, Control, Right, may};
+use control::{Access, Control, Right, asked_by, may};
 use model::AppName;
 
 use crate::access::Asker;
@@ -175,7 +175,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     if let Err(problem) = allowed(&guard, &asker, named.as_deref()) {
         return if pages::is_page(parts.uri.path()) { pages::refuse(&parts, &asker, problem) } else { problem.into_response() };
     }
-    let response = next.run(Request::from_parts(parts, body)).await;
+    let response = asked_by(asker.starter(), next.run(Request::from_parts(parts, body))).await;
     if !guard.what.is_empty()
         && !guard.needs.is_open()
         && response.status().as_u16() < 400

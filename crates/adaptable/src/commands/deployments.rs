@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use api::Deployment;
-use model::{AppName, DeploymentState};
+use model::{AppName, DeploymentState, Starter};
 
 use super::Context;
 use super::apps::optional;
@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure>
 
 /// The table of an app's deployments.
 pub(super) fn table(deployments: &[Deployment]) -> Table {
-    let mut table = Table::new(["DEPLOYMENT", "STATE", "REVISION", "TIME", "CREATED", "COMMIT", "ERROR"]);
+    let mut table = Table::new(["DEPLOYMENT", "STATE", "REVISION", "TIME", "CREATED", "BY", "COMMIT", "ERROR"]);
     for deployment in deployments {
         let color = match deployment.state {
             DeploymentState::Live => GREEN,
@@ -36,11 +36,17 @@ pub(super) fn table(deployments: &[Deployment]) -> Table {
             (optional(deployment.revision), Style::new()),
             (seconds(took), Style::new()),
             (moment(deployment.created_at), DIM),
+            (by(deployment.by.as_ref()), Style::new()),
             (commit(deployment.commit.as_ref()), Style::new()),
             (error.unwrap_or_default(), Style::new()),
         ]);
     }
     table
+}
+
+/// Who asked for a deployment.
+pub(super) fn by(starter: Option<&Starter>) -> String {
+    starter.map(|starter| clip(&starter.to_string(), 30)).unwrap_or_default()
 }
 
 /// A commit, short: `1a2b3c4+ Fix the door` (`+`: with changes that are not in it).

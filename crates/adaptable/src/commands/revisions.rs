@@ -5,7 +5,7 @@ use api::RevisionSummary;
 use model::AppName;
 
 use super::Context;
-use super::deployments::{commit, moment};
+use super::deployments::{by, commit, moment};
 use crate::explain::Failure;
 use crate::printer::{DIM, GREEN, Table};
 
@@ -24,13 +24,14 @@ pub(super) async fn run(context: &Context, app: &AppName) -> Result<(), Failure>
     if context.printer.json() {
         return context.printer.document(&revisions);
     }
-    let mut table = Table::new(["REVISION", "SERVING", "CREATED", "IMAGE", "COMMIT"]);
+    let mut table = Table::new(["REVISION", "SERVING", "CREATED", "BY", "IMAGE", "COMMIT"]);
     for revision in revisions {
         let image: String = revision.image.trim_start_matches("sha256:").chars().take(12).collect();
         table.styled([
             (revision.revision.to_string(), Style::new()),
             (serving(&revision), GREEN),
             (moment(revision.created_at), DIM),
+            (by(revision.by.as_ref()), Style::new()),
             (image, Style::new()),
             (commit(revision.commit.as_ref()), Style::new()),
         ]);

@@ -5,12 +5,13 @@ use github::{
     Account, Event, InstallationAction, InstallationEvent, InstallationId, Push, RepositoriesEvent, RepositoryAction,
     RepositoryEvent, RepositoryId, RepositoryRef,
 };
-use model::AppName;
+use model::{AppName, Starter, StarterKind};
 use store::{AppId, InstallationRow, SourceRow, Trouble, Tx};
 
 use super::sight::kind;
 use super::{Branch, Hitch};
 use crate::error::Result;
+use crate::starter::asked_by;
 use crate::{Control, clock};
 
 type Stored = std::result::Result<(), store::StoreError>;
@@ -93,7 +94,8 @@ impl Control {
             // Noted at once: a platform that is killed now does not deploy this again.
             tx.progress_delivery(seq, &format!("deploying {}", &after[..7]))
         };
-        let accepted = self.enqueue_fetched(&entry, &at, source, done).await?;
+        let by = Starter { kind: StarterKind::Push, name: push.sender.clone().unwrap_or_default() };
+        let accepted = asked_by(Some(by), self.enqueue_fetched(&entry, &at, source, done)).await?;
         Ok(format!("deployment {} of {}", accepted.deployment, push.after.short()))
     }
 

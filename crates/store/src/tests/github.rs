@@ -121,7 +121,7 @@ fn what_github_is_not_told_yet_follows_from_the_state() {
     let new = NewReport { repository: 1, full_name: "octo/hello".to_owned(), installation: 7, commit_id: "c".to_owned() };
     let number = store
         .write_now(|tx| {
-            let new_deployment = NewDeployment { kind: DeploymentKind::Source, request: &"it", commit_id: None };
+            let new_deployment = NewDeployment { kind: DeploymentKind::Source, request: &"it", commit_id: None, by: None };
             let number = tx.create_deployment(shop, &new_deployment, 1)?;
             tx.create_report(shop, number, &new, 1)?;
             Ok(number)

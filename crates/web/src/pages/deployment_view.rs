@@ -22,6 +22,8 @@ pub(crate) struct DeploymentLine {
     pub(crate) branch: String,
     /// Who wrote the commit; empty where it is not known.
     pub(crate) author: String,
+    /// Who asked for it; empty where it is not known.
+    pub(crate) by: String,
     /// The revision that it made.
     pub(crate) revision: Option<u32>,
     /// When it was asked for.
@@ -58,6 +60,7 @@ impl DeploymentLine {
             commit: commit.map(|commit| short_commit(&commit.id)).unwrap_or_default(),
             branch: commit.and_then(|commit| commit.branch.clone()).unwrap_or_default(),
             author: commit.and_then(|commit| commit.author.clone()).unwrap_or_default(),
+            by: it.by.as_ref().map(ToString::to_string).unwrap_or_default(),
             revision: it.revision.map(|revision| revision.0),
             when: When::new(it.created_at),
             took,

@@ -6,7 +6,7 @@ use askama::Template;
 use control::{AppGlance, DeploymentGlance, DeploymentKind, Who};
 use jiff::{SignedDuration, Timestamp};
 use model::backup::{BackupKind, BackupState};
-use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Step, StepState};
+use model::{AppName, DatabaseType, DeploymentNumber, DeploymentState, RevisionNumber, Starter, StarterKind, Step, StepState};
 
 use crate::pages::app_head::AppHead;
 use crate::pages::dashboard::{Dashboard, Row};
@@ -67,6 +67,7 @@ pub(crate) fn deployment(app: &str, number: u32, state: DeploymentState, subject
             .help("the Start Command names a module that is not in the source: correct it in Settings")
         }),
         commit: None,
+        by: Some(Starter { kind: if failed { StarterKind::Token } else { StarterKind::Push }, name: subject.to_owned() }),
         diagnosis: (state == DeploymentState::Failed).then(|| api::Diagnosis {
             id: "module-not-found".to_owned(),
             title: "A module is missing".to_owned(),
@@ -159,6 +160,7 @@ fn status(subject: &str, deployed: Option<u32>) -> StatusPage {
             image: String::new(),
             serving: percent > 0,
             percent,
+            by: None,
         })
         .collect();
     StatusPage::new(shell("ada"), app, &status, &deployments, &revisions, &Asked { deployed, tour: None })
