@@ -9,6 +9,7 @@ mod dashboard;
 mod database;
 mod deployment;
 pub(crate) mod deployment_view;
+pub(crate) mod dotenv;
 mod entry;
 pub(crate) mod errors;
 pub(crate) mod flash;
@@ -53,6 +54,7 @@ pub(crate) fn routes(table: Table) -> Table {
         .get("/apps/{app}/settings", Needs::App(Look), settings::settings)
         .post("/apps/{app}/settings", Needs::App(Change), "app.settings", settings::save)
         .post_quietly("/apps/{app}/settings/draft", Needs::App(Change), settings::draft)
+        .post("/apps/{app}/settings/source", Needs::App(Change), "app.source", settings::source::change)
         .post("/apps/{app}/settings/delete", Needs::App(Own), "app.delete", settings::delete)
         .get("/operator", Needs::Platform, operator::machine)
         .post("/apps/{app}/settings/members", Needs::App(Own), "member.set", settings::members::change)

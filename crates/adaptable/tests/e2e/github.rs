@@ -36,7 +36,7 @@ fn entered(app: &App) -> Value {
 }
 
 /// The same with the App entered and installed, and `shop` deployed from the branch `main`, where it says "one".
-fn linked() -> (GitHub, Platform, App, u64) {
+pub(crate) fn linked() -> (GitHub, Platform, App, u64) {
     let (github, platform, app) = world();
     let answer = platform.api("PUT", "/github", entered(&app).to_string().as_bytes()).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -65,16 +65,18 @@ fn wait_until(patience: Duration, came: impl Fn() -> bool) -> bool {
 }
 
 #[track_caller]
-fn says(platform: &Platform, text: &str) {
+pub(crate) fn says(platform: &Platform, text: &str) {
     let said = || platform.request("GET", "shop", "/", &[], b"").is_ok_and(|answer| answer.text() == text);
     assert!(wait_until(PATIENCE, said), "it does not come to say {text:?}:\n{}\n{}", deliveries(platform), platform.log());
 }
 
-fn deployments(platform: &Platform) -> Vec<Value> {
+/// The app's deployments, the newest first.
+pub(crate) fn deployments(platform: &Platform) -> Vec<Value> {
     platform.cli(&["deployments", "shop", "--json"]).expect(0).json().as_array().expect("a list").clone()
 }
 
-fn deliveries(platform: &Platform) -> Value {
+/// What GitHub told lately, and what came of it.
+pub(crate) fn deliveries(platform: &Platform) -> Value {
     platform.api("GET", "/github/deliveries", b"").expect("an answer").json()
 }
 

@@ -24,6 +24,7 @@ mod mongodb;
 mod push;
 mod scaling;
 mod settings;
+mod sources;
 mod split;
 mod start;
 mod streams;

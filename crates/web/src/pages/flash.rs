@@ -95,6 +95,10 @@ said! {
     SavedForLater = "saved-for-later", Success, "Saved. It takes effect with the next deployment.";
     /// What was sent is what was stored.
     NothingChanged = "nothing-changed", Info, "Nothing was changed: that is what is stored.";
+    /// An app comes from another branch, or its pushes deploy it, or not, from now on.
+    SourceSaved = "source-saved", Success, "Saved. It counts from the next push, or the next “Update Deployment”.";
+    /// An app is linked to GitHub no more.
+    SourceRemoved = "source-removed", Info, "The app is disconnected from GitHub: pushes deploy it no more. What is live stays.";
     /// An app was deleted.
     Deleted = "deleted", Success, "The app is deleted.";
     /// A user was forgotten.

@@ -1,8 +1,8 @@
 //! The tab Settings: one document in two views, a form and YAML, and what else an owner decides about an app.
 
-mod dotenv;
 mod form;
 pub(crate) mod members;
+pub(crate) mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
@@ -28,6 +28,7 @@ use crate::pages::visitor::{Posted, Visitor};
 use crate::routes::Detail;
 use form::{Problems, Typed};
 use members::Member;
+use source::{Origin, Refused};
 pub(crate) use view::database_name;
 use view::{Part, Source};
 use yaml::Mistake;
@@ -78,6 +79,7 @@ struct SettingsPage {
     members: Vec<Member>,
     me: Option<String>,
     member_wrong: String,
+    origin: Origin,
 }
 
 impl SettingsPage {
@@ -96,6 +98,7 @@ impl SettingsPage {
     /// The parts of the page, for the list beside it.
     fn contents(&self) -> Vec<(&'static str, &'static str, bool)> {
         let mut list: Vec<_> = self.parts.iter().map(|part| (part.id, part.title, part.wrong)).collect();
+        list.push(("source", "Source", self.origin.wrong.is_some()));
         list.push((Section::Domains.id(), Section::Domains.title(), false));
         list.push(("members", "Members", !self.member_wrong.is_empty()));
         if self.change {
@@ -119,6 +122,7 @@ struct Draft<'a> {
     more: Option<&'a str>,
     deletion_wrong: bool,
     member_wrong: String,
+    source: Option<Refused>,
 }
 
 /// What is known of the app, beside its document.
@@ -132,6 +136,7 @@ struct About {
     waiting: bool,
     members: Vec<Member>,
     me: Option<String>,
+    origin: Origin,
 }
 
 impl SettingsPage {
@@ -173,6 +178,7 @@ impl SettingsPage {
             members: about.members,
             me: about.me,
             member_wrong: draft.member_wrong,
+            origin: about.origin,
         }
     }
 }
@@ -183,7 +189,7 @@ async fn show(
     app: &AppName,
     shell: Shell,
     status: StatusCode,
-    draft: Draft<'_>,
+    mut draft: Draft<'_>,
 ) -> Answer<Response> {
     let glance = control.app_glance(app).await?;
     let stored = control.settings(app).await?;
@@ -197,6 +203,7 @@ async fn show(
         waiting: change && control.settings_wait(app).await?,
         members: members::list(control, app).await?,
         me: who.identity().map(|identity| identity.name.to_string()),
+        origin: source::origin(control, app, draft.source.take()).await?,
     };
     Ok(page_with(status, &SettingsPage::new(shell, about, &stored, draft)))
 }

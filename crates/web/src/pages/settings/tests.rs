@@ -1,5 +1,6 @@
 //! The settings' two views: nothing is lost on the way through a form, secrets are not in a page, and mistakes are told where they are.
 
+use api::{AppSource, ErrorBody, ErrorCode, SourceTrouble};
 use askama::Template;
 use model::environment::Environment;
 use model::settings::fields::{FIELDS, Input};
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 
 use super::form::{self, Problems, Typed};
 use super::members::Member;
+use super::source::{Change, Origin};
 use super::view::{Look, Part, Source};
 use super::yaml::{self, HIDDEN};
 use super::{About, Draft, Other, SettingsPage, View};
@@ -36,6 +38,28 @@ fn about(change: bool, own: bool) -> About {
         waiting: change,
         members: vec![member("ada", AppRole::Owner, false), member("grace", AppRole::Viewer, true)],
         me: Some("ada".to_owned()),
+        origin: Origin { linked: Some(linked("shop")), github: true, form: form("main", true), wrong: None },
+    }
+}
+
+fn form(branch: &str, pushes: bool) -> Change {
+    Change { shown: "7".to_owned(), branch: branch.to_owned(), pushes: pushes.then(String::new), ..Change::default() }
+}
+
+fn linked(text: &str) -> AppSource {
+    AppSource {
+        repository_id: 7,
+        repository: format!("garden/{text}"),
+        installation: 1,
+        branch: "main".to_owned(),
+        auto_deploy: true,
+        page: "https://github.com/garden/shop".to_owned(),
+        linked_at: jiff::Timestamp::UNIX_EPOCH,
+        trouble: Some(SourceTrouble {
+            message: format!("{text} is gone"),
+            help: text.to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }),
     }
 }
 
@@ -358,7 +382,14 @@ pub(crate) fn pages(text: &str) -> Vec<(&'static str, askama::Result<String>)> {
         Other { label: "Start Command".to_owned(), now: format!("python app.py {text}") },
         Other { label: "Runtime Environment, GREETING".to_owned(), now: String::new() },
     ];
+    let refused = ErrorBody::new(ErrorCode::GithubSignIn, format!("connect {text}")).help(text);
+    let unlinked = Origin { linked: None, github: true, form: form(text, false), wrong: Some(refused) };
+    let unlinked = About { origin: unlinked, ..about(true, true) };
+    let odd = Origin { linked: Some(linked(text)), ..about(true, true).origin };
+    let odd = About { origin: odd, ..about(false, false) };
     vec![
+        ("settings-source", SettingsPage::new(shell("ada"), unlinked, &stored, Draft::default()).render()),
+        ("settings-source-viewer", SettingsPage::new(shell("ada"), odd, &stored, Draft::default()).render()),
         ("settings", page(true, true, Draft::default())),
         ("settings-revealed", page(true, true, Draft { reveal: true, ..Draft::default() })),
         ("settings-wrong", page(true, false, Draft { typed: Some(&typed), problems, ..Draft::default() })),
