@@ -22,9 +22,10 @@ impl Quiet {
     /// Makes the namespace and starts its way out.
     pub(crate) fn start() -> Self {
         // It holds the namespace for as long as its input is open. A browser with nothing but loopback would take itself for offline; the
-        // address is one for documentation (RFC 5737).
+        // address is one for documentation (RFC 5737). Of IPv6 they have none: that would come about a second later, and be a change, too.
         let script = "ip link set lo up && ip link add here type veth peer name there && ip address add 192.0.2.1/24 dev here &&
-            ip link set here up && ip link set there up && echo up && exec cat";
+            ip link set here addrgenmode none && ip link set there addrgenmode none && ip link set here up && ip link set there up &&
+            until ip link show here | grep -q 'state UP'; do sleep 0.05; done && echo up && exec cat";
         let mut holder = Command::new("unshare")
             .args(["--net", "sh", "-c", script])
             .stdin(Stdio::piped())
