@@ -1,11 +1,14 @@
 //! The command line as it is typed: commands, their flags, and what `--help` says of each.
 
 mod flags;
+mod token;
 mod values;
 
 use clap::{Parser, Subcommand};
 use model::backup::BackupId;
 use model::{AppName, AppRole, DeploymentNumber, EnvName, PlatformRole, RevisionNumber, UserName};
+
+pub(crate) use token::TokenAction;
 
 pub(crate) use flags::{CheckArgs, DeployArgs, ReachArgs, ServeArgs, SourceAction};
 pub(crate) use values::{Since, duration, memory, pause, variable};
@@ -354,26 +357,6 @@ pub(crate) enum SettingsAction {
         /// The document's file; - reads standard input
         #[arg(short, long, value_name = "FILE")]
         file: std::path::PathBuf,
-    },
-}
-
-/// What to do with tokens.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenAction {
-    /// Make a token and print it, this one time
-    Create {
-        /// A name for it
-        name: String,
-        /// The only app it is for (default: all)
-        #[arg(long, value_name = "NAME")]
-        app: Option<AppName>,
-    },
-    /// List the tokens, without their secrets
-    List,
-    /// Make a token invalid
-    Revoke {
-        /// Its id (see list)
-        id: String,
     },
 }
 

@@ -131,6 +131,9 @@ pub struct Deployment {
     /// Who asked for it; nothing where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Starter>,
+    /// The deployment that the platform's end cut short, and that this one is the second try of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<DeploymentNumber>,
     /// When it was acknowledged.
     pub created_at: Timestamp,
     /// When it ended.

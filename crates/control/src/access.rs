@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use api::{ErrorBody, ErrorCode};
 use model::{AppName, AppRole, PlatformRole, UserId, UserName};
-use store::TokenScope;
+use store::{KnownToken, StoreError, TokenScope, Tx};
+use zeroize::Zeroizing;
 
 use crate::error::{Result, app_not_found};
-use crate::{Control, clock};
+use crate::{Control, clock, sessions};
 
 /// How exactly a token's or a session's last use is known, in milliseconds: not every request is worth a write.
 pub(crate) const USE_NOTED: i64 = 60_000;
@@ -41,6 +42,19 @@ pub struct Identity {
     pub avatar: String,
     /// The number of the session that the request came by.
     pub session: Option<i64>,
+    /// The token of theirs that the request came by.
+    pub token: Option<OwnToken>,
+}
+
+/// A user's own token, as whoever shows it is held to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnToken {
+    /// Its number.
+    pub id: i64,
+    /// What it is called.
+    pub name: String,
+    /// The one app that it opens, where it is for one.
+    pub app: Option<AppName>,
 }
 
 impl Identity {
@@ -100,16 +114,24 @@ pub enum Access<'a> {
     Platform,
     /// What anybody who is somebody may know: the platform's version and address.
     Hello,
+    /// What is a user's own: password, second factor, sessions, tokens. A browser that is signed in opens it, and no token: one that is
+    /// lost must not become a way in that outlives it.
+    Account,
 }
 
 /// The choke point: every request of the API, of git and of the pages passes here before anything is looked up.
 pub fn may(who: &Who, access: &Access<'_>) -> Result<()> {
     match who {
+        Who::Operator | Who::Token(_) if *access == Access::Account => {
+            Err(ErrorBody::new(ErrorCode::Forbidden, "this is a user's own, and no user is signed in here")
+                .help("open the platform's address in a browser, and sign in"))
+        }
         Who::Operator | Who::Token(TokenScope::Platform) => Ok(()),
         Who::Token(TokenScope::App(own)) => token_may(own, access),
         Who::User(identity) => user_may(identity, access),
         Who::Nobody => Err(ErrorBody::new(ErrorCode::Unauthorized, "a valid token is needed").help(
-            "make one on the platform's machine with `adaptable token create NAME`, and give it with --token or ADAPTABLE_TOKEN",
+            "make one on the page of your account (an operator: with `adaptable token create NAME` on the platform's machine), and give \
+             it with --token or ADAPTABLE_TOKEN; one that has expired or was revoked opens nothing",
         )),
     }
 }
@@ -120,7 +142,7 @@ fn token_may(own: &AppName, access: &Access<'_>) -> Result<()> {
         Access::App(app, _) if own == *app => Ok(()),
         // Other apps are not told apart from those that are not there.
         Access::App(app, _) => Err(app_not_found(app)),
-        Access::NewApp | Access::Platform => {
+        Access::NewApp | Access::Platform | Access::Account => {
             Err(ErrorBody::new(ErrorCode::Forbidden, format!("this token is for the app {own} alone"))
                 .help("use a token for the whole platform: `adaptable token create NAME`"))
         }
@@ -128,8 +150,19 @@ fn token_may(own: &AppName, access: &Access<'_>) -> Result<()> {
 }
 
 fn user_may(identity: &Identity, access: &Access<'_>) -> Result<()> {
+    match (access, &identity.token) {
+        (Access::Account, Some(_)) => {
+            return Err(ErrorBody::new(ErrorCode::Forbidden, "a token does not open what is its user's own")
+                .help("sign in in a browser: it is on the page of your account"));
+        }
+        (Access::NewApp | Access::Platform, Some(OwnToken { app: Some(app), .. })) => {
+            return Err(ErrorBody::new(ErrorCode::Forbidden, format!("this token is for the app {app} alone"))
+                .help("make one that is for all of your apps, on the page of your account"));
+        }
+        _ => {}
+    }
     match access {
-        Access::Hello | Access::NewApp => Ok(()),
+        Access::Account | Access::Hello | Access::NewApp => Ok(()),
         Access::Platform if identity.is_operator() => Ok(()),
         Access::Platform => Err(ErrorBody::new(ErrorCode::Forbidden, "this is for the platform's operators")
             .help("ask an operator to do it, or to make you one")),
@@ -158,19 +191,44 @@ impl Control {
         }
     }
 
-    /// Who bears this token, and how it is called.
+    /// Who bears this token, and how it is called: one that is a user's own is that user, as they stand now.
     pub async fn who(&self, token: Option<String>) -> Result<(Who, String)> {
         let nobody = (Who::Nobody, String::new());
         let Some(token) = token else { return Ok(nobody) };
-        let text = token.clone();
-        let Some((scope, name, used_at)) = self.read(move |tx| tx.token_scope(&token)).await? else { return Ok(nobody) };
-        let now = clock::now();
+        let (text, now) = (Zeroizing::new(token), clock::now());
+        let found = self
+            .read(move |tx| {
+                let Some(token) = tx.known_token(&text, now)? else { return Ok(None) };
+                let (id, used_at, name) = (token.id, token.used_at, token.name.clone());
+                Ok(bearer(tx, token)?.map(|who| (who, id, used_at, name)))
+            })
+            .await?;
+        let Some((who, id, used_at, name)) = found else { return Ok(nobody) };
         if used_at.is_none_or(|used_at| now - used_at > USE_NOTED) {
             // A full disk must not lock out whoever comes to free it.
-            let _not_noted = self.write(move |tx| tx.use_token(&text, now)).await;
+            let _not_noted = self.write(move |tx| tx.use_token(id, now)).await;
         }
-        Ok((Who::Token(scope), name))
+        Ok((who, name))
     }
+}
+
+/// Whom a token makes of its bearer: nobody, where its user is locked out.
+fn bearer(tx: &Tx<'_>, token: KnownToken) -> std::result::Result<Option<Who>, StoreError> {
+    let Some(user) = token.user else { return Ok(Some(Who::Token(token.scope))) };
+    let Some(user) = tx.user(user)?.filter(|user| !user.disabled) else { return Ok(None) };
+    let mut identity = sessions::identity(tx, &user, None)?;
+    let app = match token.scope {
+        TokenScope::Platform => None,
+        TokenScope::App(app) => {
+            // Less than the user may, whoever asks later: an operator's token for one app is no operator's.
+            let role = identity.app_role(&app);
+            identity.role = PlatformRole::Member;
+            identity.apps = role.map(|role| (app.clone(), role)).into_iter().collect();
+            Some(app)
+        }
+    };
+    identity.token = Some(OwnToken { id: token.id, name: token.name, app });
+    Ok(Some(Who::User(Arc::new(identity))))
 }
 
 /// What whoever chooses another's app's name is told.

@@ -34,7 +34,10 @@ pub(crate) fn words(who: &Who) -> String {
         Who::Operator => "operator of the machine".to_owned(),
         Who::Token(TokenScope::Platform) => "token of the platform".to_owned(),
         Who::Token(TokenScope::App(app)) => format!("token of {app}"),
-        Who::User(identity) => identity.name.to_string(),
+        Who::User(identity) => match &identity.token {
+            None => identity.name.to_string(),
+            Some(token) => format!("{} by token {} ({})", identity.name, token.id, token.name),
+        },
         Who::Nobody => "nobody".to_owned(),
     }
 }

@@ -330,8 +330,10 @@ impl Control {
         let now = clock::now();
         let ended = self.inner.store.write_now(|tx| {
             let open = tx.open_deployments()?;
+            // Asked for in the same step: one that is not done now is done at the next start.
+            let again = crate::github::missed::once_more(tx, &open, now)?;
             for (id, _name, number) in &open {
-                tx.end_deployment(*id, *number, &interrupted_end(), now)?;
+                tx.end_deployment(*id, *number, &interrupted_end(again.contains(&(*id, *number))), now)?;
             }
             Ok(open)
         });
@@ -360,12 +362,17 @@ fn superseded_end() -> DeploymentEnd {
     }
 }
 
-fn interrupted_end() -> DeploymentEnd {
+fn interrupted_end(is_done_again: bool) -> DeploymentEnd {
+    let help = if is_done_again {
+        "a push asked for it, so it is tried once more by itself; what was served before is served on"
+    } else {
+        "deploy again; what was served before is served on"
+    };
     DeploymentEnd {
         state: DeploymentState::Failed,
         code: Some(ErrorCode::Interrupted.as_str().to_owned()),
         error: Some("the platform ended in the middle of this deployment".to_owned()),
-        help: Some("deploy again; what was served before is served on".to_owned()),
+        help: Some(help.to_owned()),
         diagnosis: None,
     }
 }

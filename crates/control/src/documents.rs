@@ -27,6 +27,7 @@ pub(crate) fn deployment(app: &AppName, url: &str, row: &store::Deployment) -> a
         diagnosis: row.diagnosis.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         commit: row.commit_id.as_ref().map(|id| api::Commit { id: id.clone(), ..api::Commit::default() }),
         by: row.by.clone(),
+        retry_of: row.retry_of,
         created_at: clock::timestamp(row.created_at),
         ended_at: row.ended_at.map(clock::timestamp),
     }

@@ -8,6 +8,7 @@ mod events;
 mod fetched;
 mod flows;
 mod links;
+pub(crate) mod missed;
 mod oauth;
 mod reports;
 mod setup;
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     deliveries: Notify,
     /// Wakes who tells GitHub of deployments.
     reports: Notify,
+    /// Wakes who looks for pushes that were not told of.
+    looks: Notify,
     /// Repositories as somebody saw them a moment ago.
     listings: Mutex<HashMap<(sight::Eyes, InstallationId), Listed>>,
     /// Held while a user's token is renewed: what renews it is good for once.
@@ -64,6 +67,7 @@ impl Hub {
             broken: Mutex::new(broken),
             deliveries: Notify::new(),
             reports: Notify::new(),
+            looks: Notify::new(),
             listings: Mutex::default(),
             renewals: Mutex::default(),
             fetched: Mutex::default(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::{GitHubAccount, Invite, LinkFor, NewUser, SignedInBy, Tx, User};
 use zeroize::Zeroizing;
 
-use crate::access::Who;
+use crate::access::{Identity, Who};
 use crate::error::Result;
 use crate::links::{link_is_gone, no_such_user};
 use crate::sessions::{self, Browser, SignedIn};
@@ -119,28 +119,37 @@ impl Control {
     /// Signs in whoever has shown an account of GitHub, by its number alone, and makes them a user where they have a right to become one.
     pub async fn enter_with_github(&self, account: GitHubAccount, way: GitHubWay, browser: &Browser) -> Result<SignedIn> {
         let (browser, now, sign_up) = (browser.clone(), clock::now(), self.inner.config.sign_up);
-        let (identity, cookie) = self
-            .write(move |tx| {
-                let user = match newcomer(tx, &account, &way, sign_up, now)? {
-                    Ok(user) => user,
-                    Err(error) => return Ok(Err(error)),
-                };
-                if user.disabled {
-                    return Ok(Err(ErrorBody::new(ErrorCode::Forbidden, format!("{} is locked out", user.name))
-                        .help("an operator can change that")));
-                }
-                // Login and picture may have changed since.
-                tx.set_github(user.id, Some(&account))?;
-                sessions::begin(tx, &sessions::new_session(user.id, SignedInBy::GitHub, &browser), now).map(Ok)
-            })
-            .await??;
+        let (identity, cookie) = self.write(move |tx| enter(tx, &account, &way, sign_up, &browser, now)).await??;
         Ok(SignedIn { identity: identity.into(), cookie })
     }
 }
 
-/// The user that an account of GitHub is, or becomes.
+/// Lets whoever has shown an account of GitHub in, where they may come.
+fn enter(
+    tx: &Tx<'_>,
+    account: &GitHubAccount,
+    way: &GitHubWay,
+    sign_up: SignUp,
+    browser: &Browser,
+    now: i64,
+) -> Found<(Identity, Zeroizing<String>)> {
+    let user = match newcomer(tx, account, way, sign_up, now)? {
+        Ok(user) => user,
+        Err(error) => return Ok(Err(error)),
+    };
+    // Login and picture may have changed since.
+    tx.set_github(user.id, Some(account))?;
+    sessions::begin(tx, &sessions::new_session(user.id, SignedInBy::GitHub, browser), now).map(Ok)
+}
+
+/// The user that an account of GitHub is, or becomes. Whoever is locked out uses nothing up.
 fn newcomer(tx: &Tx<'_>, account: &GitHubAccount, way: &GitHubWay, sign_up: SignUp, now: i64) -> Found<User> {
     let known = tx.user_of_github(account.id)?;
+    if let Some(user) = known.as_ref().filter(|user| user.disabled) {
+        return Ok(Err(
+            ErrorBody::new(ErrorCode::Forbidden, format!("{} is locked out", user.name)).help("an operator can change that")
+        ));
+    }
     let role = match way {
         GitHubWay::Link(id) => {
             let Some(user) = tx.user(*id)? else { return Ok(Err(link_is_gone())) };
@@ -253,3 +262,6 @@ impl Control {
         .await?
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ mod invites;
 mod limits;
 mod linefile;
 mod links;
+mod local_path;
 mod logs;
 mod machine;
 mod machine_report;
@@ -79,7 +80,7 @@ use crate::runtime::{Command, Live, Runtime, RuntimeParts};
 use crate::spec::Specs;
 use crate::uploads::Uploads;
 
-pub use access::{Access, Identity, Right, Who, may};
+pub use access::{Access, Identity, OwnToken, Right, Who, may};
 pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use account::NewSecondFactor;
 pub use certificates::AuthorityFacts;
@@ -91,6 +92,7 @@ pub use github::{Arrival, Branch, GitHubSource, ManifestForm, Purpose, Received}
 pub use handover::{Change, InUse};
 pub use invites::{GitHubWay, SignUp};
 pub use links::Welcome;
+pub use local_path::LocalPath;
 pub use logs::Lines;
 pub use machine::Sharing;
 pub use once::{First, Turn};

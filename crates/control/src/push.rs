@@ -19,6 +19,8 @@ struct PushesOf {
     control: Control,
     who: Who,
     starter: Option<Starter>,
+    /// From where it came, for the audit log.
+    address: String,
 }
 
 #[async_trait]
@@ -28,7 +30,8 @@ impl Pushes for PushesOf {
             "" => error.message,
             help => format!("{}\n{help}", error.message),
         };
-        asked_by(self.starter.clone(), self.control.deploy_push(&self.who, push, &progress)).await.map_err(words)
+        let pushed = self.control.deploy_push(&self.who, &self.address, push, &progress);
+        asked_by(self.starter.clone(), pushed).await.map_err(words)
     }
 }
 
@@ -39,11 +42,11 @@ impl Control {
     }
 
     /// What takes the pushes of somebody's request.
-    pub fn pushes(&self, who: Who, starter: Option<Starter>) -> Arc<dyn Pushes> {
-        Arc::new(PushesOf { control: self.clone(), who, starter })
+    pub fn pushes(&self, who: Who, starter: Option<Starter>, address: String) -> Arc<dyn Pushes> {
+        Arc::new(PushesOf { control: self.clone(), who, starter, address })
     }
 
-    async fn deploy_push(&self, who: &Who, push: Push, progress: &Progress) -> Result<()> {
+    async fn deploy_push(&self, who: &Who, address: &str, push: Push, progress: &Progress) -> Result<()> {
         let scratch = self.inner.uploads.scratch(&format!("push-{}", self.inner.serial()));
         let received = push.tree.receive(Limits::default(), &scratch, progress).await.map_err(|error| {
             let _nothing = std::fs::remove_file(&scratch);
@@ -54,6 +57,7 @@ impl Control {
         let commit_id = Some(push.commit.id.clone());
         let request = Request::Source { upload, commit: Some(push.commit) };
         let number = self.enqueue(&entry, store::DeploymentKind::Source, request, commit_id).await?;
+        self.audit(who, "app.deploy", Some(&entry.name), &format!("deployment {number}, pushed by git"), address).await;
         progress.line(format!("deployment {number} of {}", entry.name));
         if let Some(events) = entry.queue.progress(number)
             && let Ok(mut follower) = events.follow()

@@ -99,5 +99,6 @@ pub(crate) fn identity(tx: &Tx<'_>, user: &User, session: Option<i64>) -> std::r
         apps: tx.memberships(user.id)?,
         avatar: user.github.as_ref().map(|account| account.avatar.clone()).unwrap_or_default(),
         session,
+        token: None,
     })
 }

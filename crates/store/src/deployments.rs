@@ -99,6 +99,10 @@ pub struct Deployment {
     pub help: Option<String>,
     /// What the failure was recognised as: control's document.
     pub diagnosis: Option<String>,
+    /// The deployment whose second try it is.
+    pub retry_of: Option<DeploymentNumber>,
+    /// Whether a push of GitHub's asked for it.
+    pub pushed: bool,
     /// When it was asked for.
     pub created_at: i64,
     /// When it began.
@@ -110,7 +114,7 @@ pub struct Deployment {
 }
 
 const COLUMNS: &str = "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at, \
-    diagnosis, by_kind, by_name";
+    diagnosis, by_kind, by_name, retry_of, pushed";
 
 fn place(app: AppId, number: u32) -> String {
     format!("deployment.request:{}:{number}", app.0)
@@ -189,6 +193,18 @@ impl Tx<'_> {
         let known = rows.into_iter().map(|(number, kind, name)| Ok((RevisionNumber(number), starter(kind, name)?)));
         let known = known.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(known.into_iter().filter_map(|(number, by)| Some((number, by?))).collect())
+    }
+
+    /// Notes that a deployment is the second try of another one.
+    pub fn set_retry_of(&self, app: AppId, number: DeploymentNumber, of: DeploymentNumber) -> Result<(), StoreError> {
+        self.db.execute("update deployment set retry_of = ? where app = ? and number = ?", params![of.0, app.0, number.0])?;
+        Ok(())
+    }
+
+    /// Notes that a push of GitHub's asked for a deployment.
+    pub fn set_pushed(&self, app: AppId, number: DeploymentNumber) -> Result<(), StoreError> {
+        self.db.execute("update deployment set pushed = 1 where app = ? and number = ?", params![app.0, number.0])?;
+        Ok(())
     }
 
     /// Begins a queued deployment.
@@ -311,6 +327,8 @@ impl Tx<'_> {
             error: raw.error,
             help: raw.help,
             diagnosis: raw.diagnosis,
+            retry_of: raw.retry_of.map(DeploymentNumber),
+            pushed: raw.pushed,
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -339,6 +357,8 @@ struct Raw {
     diagnosis: Option<String>,
     by_kind: Option<String>,
     by_name: String,
+    retry_of: Option<u32>,
+    pushed: bool,
 }
 
 impl Raw {
@@ -359,6 +379,8 @@ impl Raw {
             diagnosis: row.get(12)?,
             by_kind: row.get(13)?,
             by_name: row.get(14)?,
+            retry_of: row.get(15)?,
+            pushed: row.get(16)?,
         })
     }
 }

@@ -57,6 +57,8 @@ pub struct SourceRow {
     pub push_before: String,
     /// The commit that it ended at.
     pub push_after: String,
+    /// The newest commit of the branch that was dealt with, by a push or otherwise; empty where none is known.
+    pub head: String,
     /// What stands in the way of the next push.
     pub trouble: Option<Trouble>,
     /// When the link was made.
@@ -80,8 +82,8 @@ fn token_place(user: i64) -> String {
     format!("github_token.tokens:{user}")
 }
 
-const SOURCE: &str =
-    "repository, full_name, installation, branch, auto_deploy, push_before, push_after, trouble, help, trouble_at, linked_at";
+const SOURCE: &str = "repository, full_name, installation, branch, auto_deploy, push_before, push_after, trouble, help, trouble_at, linked_at, \
+     head";
 
 #[expect(clippy::cast_sign_loss, reason = "GitHub's numbers are positive, and were when they were written")]
 fn number(number: i64) -> u64 {
@@ -109,6 +111,7 @@ fn source(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
         push_after: row.get(6)?,
         trouble,
         linked_at: row.get(10)?,
+        head: row.get(11)?,
     })
 }
 
@@ -250,7 +253,7 @@ impl Tx<'_> {
              where ?1 is null or repository = ?1 order by app.name"
         ))?;
         let rows = statement
-            .query_map([repository.map(column)], |row| Ok((source(row)?, row.get::<_, i64>(11)?, row.get::<_, String>(12)?)))?
+            .query_map([repository.map(column)], |row| Ok((source(row)?, row.get::<_, i64>(12)?, row.get::<_, String>(13)?)))?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
             .map(|(source, id, name)| Ok((AppId(id), word("app.name", &name, |text| AppName::parse(text).ok())?, source)))
@@ -260,8 +263,8 @@ impl Tx<'_> {
     /// Links an app to a branch of a repository, in the place of another one.
     pub fn set_app_source(&self, app: AppId, row: &SourceRow) -> Result<(), StoreError> {
         self.db.execute(
-            "insert or replace into app_source (app, repository, full_name, installation, branch, auto_deploy, linked_at)
-             values (?, ?, ?, ?, ?, ?, ?)",
+            "insert or replace into app_source (app, repository, full_name, installation, branch, auto_deploy, linked_at, head)
+             values (?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 app.0,
                 column(row.repository),
@@ -269,15 +272,19 @@ impl Tx<'_> {
                 column(row.installation),
                 row.branch,
                 row.auto_deploy,
-                row.linked_at
+                row.linked_at,
+                row.head
             ],
         )?;
         Ok(())
     }
 
-    /// Says whether pushes deploy an app.
+    /// Says whether pushes deploy an app. What was pushed while they did not is not deployed when they do again.
     pub fn set_auto_deploy(&self, app: AppId, auto_deploy: bool) -> Result<(), StoreError> {
-        self.db.execute("update app_source set auto_deploy = ? where app = ?", params![auto_deploy, app.0])?;
+        self.db.execute(
+            "update app_source set auto_deploy = ?1, head = iif(auto_deploy = ?1, head, '') where app = ?2",
+            params![auto_deploy, app.0],
+        )?;
         Ok(())
     }
 
@@ -298,7 +305,16 @@ impl Tx<'_> {
 
     /// Notes the last push that an app has seen.
     pub fn set_source_push(&self, app: AppId, before: &str, after: &str) -> Result<(), StoreError> {
-        self.db.execute("update app_source set push_before = ?, push_after = ? where app = ?", params![before, after, app.0])?;
+        self.db.execute(
+            "update app_source set push_before = ?1, push_after = ?2, head = ?2 where app = ?3",
+            params![before, after, app.0],
+        )?;
+        Ok(())
+    }
+
+    /// Notes the newest commit of its branch that an app has dealt with.
+    pub fn set_source_head(&self, app: AppId, head: &str) -> Result<(), StoreError> {
+        self.db.execute("update app_source set head = ? where app = ?", params![head, app.0])?;
         Ok(())
     }
 

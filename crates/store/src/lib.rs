@@ -41,9 +41,9 @@ pub use once::{Once, OnceId};
 pub use reports::{NewReport, Report};
 pub use revisions::Revision;
 pub use seal::{SealError, Sealer};
-pub use secrets::random_text;
+pub use secrets::{hash as secret_hash, random_text};
 pub use sessions::{NewSession, Session, SignedInBy, csrf_token};
-pub use tokens::{Token, TokenScope};
+pub use tokens::{KnownToken, NewToken, Token, TokenScope};
 pub use users::{Credentials, GitHubAccount, Member, NewUser, User};
 
 /// Migrations in order; a data directory remembers how many it has seen (`user_version`).
@@ -57,6 +57,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_github.sql"),
     include_str!("../migrations/0008_idempotency.sql"),
     include_str!("../migrations/0009_starter.sql"),
+    include_str!("../migrations/0010_personal_token.sql"),
+    include_str!("../migrations/0011_missed_push.sql"),
 ];
 
 /// Why the store could not do what was asked.

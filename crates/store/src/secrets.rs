@@ -28,7 +28,8 @@ pub(crate) fn hexadecimal(bytes: &[u8], text: &mut String) {
     }
 }
 
-// 256 random bits can't be guessed, so a plain hash protects them; a slow one would only slow each request.
-pub(crate) fn hash(text: &str) -> Vec<u8> {
+/// The hash by which a text that was handed out once is known. 256 random bits can't be guessed, so a plain one protects them; a slow one
+/// would only slow each request.
+pub fn hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }

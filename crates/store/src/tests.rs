@@ -8,6 +8,7 @@ use model::{
 use super::*;
 
 mod github;
+mod identity;
 
 fn open(directory: &Path) -> Store {
     Store::open(&directory.join("adaptable.db"), Sealer::load(&directory.join("secret.key"), true).expect("key")).expect("store")
@@ -148,28 +149,6 @@ fn retention_keeps_the_newest_and_the_live_revision_and_never_reuses_a_number() 
             tx.set_live(app.id, RevisionNumber(15))?;
             assert_eq!(split(tx)?, None, "whoever becomes live gets all visitors");
             assert_eq!(tx.create_revision(app.id, &spec("sha256:1"), 1)?, RevisionNumber(16));
-            Ok(())
-        })
-        .expect("written");
-}
-
-#[test]
-fn a_token_opens_what_it_was_made_for_until_it_is_revoked() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = open(directory.path());
-    store
-        .write_now(|tx| {
-            let app = tx.create_app(&name("a"), &Settings::default(), 1)?;
-            let (id, all) = tx.create_token("ci", None, 1)?;
-            let (_, one) = tx.create_token("laptop", Some(app.id), 1)?;
-            assert_eq!(tx.token_scope(&all)?, Some((TokenScope::Platform, "ci".to_owned(), None)));
-            tx.use_token(&one, 7)?;
-            assert_eq!(tx.token_scope(&one)?, Some((TokenScope::App(name("a")), "laptop".to_owned(), Some(7))));
-            assert_eq!(tx.token_scope("adpt_0")?, None);
-            assert!(tx.delete_token(id)?);
-            assert_eq!(tx.token_scope(&all)?, None);
-            tx.delete_app(app.id)?;
-            assert_eq!(tx.token_scope(&one)?, None, "an app's tokens go with it");
             Ok(())
         })
         .expect("written");

@@ -227,6 +227,7 @@ impl GitHub {
             owner,
             name: name.to_owned(),
             is_private,
+            is_archived: false,
             default_branch: "main".to_owned(),
             description: None,
             pushed_at: Timestamp::now(),
@@ -379,6 +380,14 @@ impl GitHub {
         });
         let changes = json!({ "owner": { "from": from } });
         let outgoing = locked(&self.shared).told_of_repository(&repository, "transferred", Some(changes));
+        hooks::send(&self.shared, outgoing)
+    }
+
+    /// Archives a repository, or takes it out of the archive, and tells the Apps.
+    pub fn archive(&self, full_name: &str, is_archived: bool) -> Vec<Delivery> {
+        let repository = self.change(full_name, |repository| repository.is_archived = is_archived);
+        let action = if is_archived { "archived" } else { "unarchived" };
+        let outgoing = locked(&self.shared).told_of_repository(&repository, action, None);
         hooks::send(&self.shared, outgoing)
     }
 

@@ -158,6 +158,10 @@ pub(crate) struct ForPlatform;
 #[derive(Debug)]
 pub(crate) struct ForAnyone;
 
+/// A request by a user who is signed in, about their own account.
+#[derive(Debug)]
+pub(crate) struct ForAccount(pub(crate) Arc<Identity>);
+
 #[derive(Deserialize)]
 struct AppPath {
     app: String,
@@ -234,6 +238,16 @@ impl FromRequestParts<Control> for ForAnyone {
     async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, Problem> {
         may(&Asker::of(parts).who, &Access::Hello)?;
         Ok(Self)
+    }
+}
+
+impl FromRequestParts<Control> for ForAccount {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, Problem> {
+        let who = Asker::of(parts).who;
+        may(&who, &Access::Account)?;
+        who.identity().cloned().map(Self).ok_or_else(Problem::internal)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::answer::{Answer, Parsed, Problem, ndjson};
 use crate::conditional;
 use crate::openapi::{Api, Operation, Tag};
 use crate::paging::{Order, Page};
+use crate::routes::Shown;
 
 /// The operations of apps.
 pub(crate) fn operations(api: Api) -> Api {
@@ -230,9 +231,11 @@ pub(crate) async fn variables(
     ToChange(app): ToChange,
     State(control): State<Control>,
     query: Result<Query<Kind>, QueryRejection>,
-) -> Answer<Json<EnvVariables>> {
+) -> Answer<Response> {
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    Ok(Json(control.variables(&app, query.kind).await?))
+    let found: EnvVariables = control.variables(&app, query.kind).await?;
+    let none = found.variables.is_empty();
+    Ok(if none { Json(found).into_response() } else { Shown::VARIABLES.by(Json(found)) })
 }
 
 pub(crate) async fn set_variables(
@@ -254,6 +257,7 @@ pub(crate) async fn scale(
 /// YAML where the client asks for it, JSON otherwise; with the tag of its version.
 pub(crate) async fn settings(ToChange(app): ToChange, State(control): State<Control>, headers: HeaderMap) -> Answer<Response> {
     let settings = control.settings(&app).await?;
+    let shows = has_variables(&settings);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let yaml = accept.contains(api::YAML);
     let mut response = if yaml {
@@ -264,7 +268,12 @@ pub(crate) async fn settings(ToChange(app): ToChange, State(control): State<Cont
     };
     response.headers_mut().insert(header::ETAG, conditional::etag(&control::settings_version(&settings), yaml));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    Ok(response)
+    Ok(if shows { Shown::VARIABLES.by(response) } else { response })
+}
+
+/// Whether there are values in a document that a page would hide.
+pub(crate) fn has_variables(settings: &Settings) -> bool {
+    !settings.environment.is_empty() || !settings.build_environment.is_empty()
 }
 
 /// Takes YAML and JSON; the latter is a part of the former. With `If-Match`, only in the place of what was read.

@@ -17,6 +17,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use crate::access::{Asker, ForApp};
 use crate::answer::{Answer, Problem};
 use crate::openapi::{Api, Operation, Tag};
+use crate::routes::Shown;
 
 /// What a database's server says is bytes.
 const BYTES: &str = "application/octet-stream";
@@ -65,7 +66,9 @@ pub(crate) async fn info(
         may(&asker.who, &Access::App(&app, Right::Change))?;
     }
     let info: Json<DatabaseInfo> = Json(control.database(&app, query.reveal).await?);
-    Ok(([(header::CACHE_CONTROL, "no-store")], info).into_response())
+    let answer = ([(header::CACHE_CONTROL, "no-store")], info);
+    // As the page's button has it.
+    Ok(if query.reveal { Shown("database.reveal").by(answer) } else { answer.into_response() })
 }
 
 pub(crate) async fn rotate(ForApp(app): ForApp, State(control): State<Control>) -> Answer<Json<SettingsChanged>> {

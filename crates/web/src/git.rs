@@ -29,7 +29,7 @@ pub(crate) async fn serve(State(control): State<Control>, Path(path): Path<Strin
 async fn answer(control: &Control, path: &str, request: Request) -> Answer<Response> {
     let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts);
-    let (starter, who) = (asker.starter(), asker.who);
+    let (starter, who, address) = (asker.starter(), asker.who, asker.address);
     // Whoever has no token learns nothing, and git asks for one.
     may(&who, &Access::Hello)?;
     let nothing =
@@ -45,6 +45,6 @@ async fn answer(control: &Control, path: &str, request: Request) -> Answer<Respo
         return Err(nothing());
     }
     let request = http::Request::from_parts(parts, body);
-    let response = control.git().serve(&app, rest, request, control.pushes(who, starter)).await;
+    let response = control.git().serve(&app, rest, request, control.pushes(who, starter, address)).await;
     Ok(response.map(Body::new).into_response())
 }

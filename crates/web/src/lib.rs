@@ -82,7 +82,7 @@ fn table(table: Table) -> Table {
 
 #[rustfmt::skip]
 fn api(table: Table) -> Table {
-    use Needs::{App, Deploy, Hello, Nothing, Platform};
+    use Needs::{Account, App, Deploy, Hello, Nothing, Platform};
     use control::Right::{Change, Look, Own};
     table
         .under(api::PREFIX)
@@ -139,6 +139,9 @@ fn api(table: Table) -> Table {
         .post("/apps/{app}/resume", App(Change), "app.resume", apps::resume)
         .post("/apps/{app}/sleep", App(Change), "app.sleep", apps::sleep)
         .get("/me", Hello, users::me)
+        .get("/me/tokens", Account, platform::own_tokens)
+        .post("/me/tokens", Account, "token.create", platform::create_own_token)
+        .delete("/me/tokens/{id}", Account, "token.revoke", platform::delete_own_token)
         .get("/users", Platform, users::list)
         .get("/users/{user}", Platform, users::show)
         .patch("/users/{user}", Platform, "user.change", users::change)
@@ -148,9 +151,9 @@ fn api(table: Table) -> Table {
         .post("/invites", Platform, "invite.create", users::create_invite)
         .delete("/invites/{id}", Platform, "invite.delete", users::delete_invite)
         .post("/sign-in-links", Platform, "sign-in-link.create", users::create_sign_in_link)
-        .get("/sessions", Hello, users::sessions)
-        .delete("/sessions", Hello, "session.end-others", users::end_other_sessions)
-        .delete("/sessions/{id}", Hello, "session.end", users::end_session)
+        .get("/sessions", Account, users::sessions)
+        .delete("/sessions", Account, "session.end-others", users::end_other_sessions)
+        .delete("/sessions/{id}", Account, "session.end", users::end_session)
         .get("/apps/{app}/members", App(Look), users::members)
         .put("/apps/{app}/members/{user}", App(Own), "member.set", users::set_member)
         .delete("/apps/{app}/members/{user}", App(Own), "member.remove", users::remove_member)

@@ -43,7 +43,11 @@ async fn once(control: Control, key: &str, request: Request, next: Next) -> Answ
     let starter = asker.starter();
     let who = match &asker.who {
         Who::Operator => b"operator".to_vec(),
-        Who::User(identity) => format!("user {}", identity.id.0).into_bytes(),
+        Who::User(identity) => match &identity.token {
+            None => format!("user {}", identity.id.0).into_bytes(),
+            // A token may be for less than its user may, and gets no answer that was another's.
+            Some(token) => format!("user {} token {}", identity.id.0, token.id).into_bytes(),
+        },
         // Two tokens that open the same are two clients all the same. Only its digest is kept.
         Who::Token(_) => parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec()).unwrap_or_default(),
         Who::Nobody => return Ok(next.run(Request::from_parts(parts, body)).await),

@@ -17,7 +17,6 @@ pub(crate) mod front;
 pub(crate) mod github;
 pub(crate) mod help;
 pub(crate) mod layout;
-pub(crate) mod local_path;
 mod metrics;
 mod operator;
 pub(crate) mod plot;
@@ -32,12 +31,12 @@ pub(crate) mod wizard;
 
 use api::ErrorCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use control::LocalPath;
 use http::request::Parts;
 
 use crate::access::Asker;
 use crate::answer::Problem;
 use crate::routes::{Needs, Table};
-use local_path::LocalPath;
 
 /// Adds the pages by which people come in and go to the table.
 pub(crate) fn routes(table: Table) -> Table {
@@ -88,15 +87,17 @@ pub(crate) fn routes(table: Table) -> Table {
         .post("/sign-in/code", Needs::Nothing, "session.begin", entry::post_code)
         .get("/invite/{token}", Needs::Nothing, entry::invite)
         .post("/invite/{token}", Needs::Nothing, "user.create", entry::post_invite)
-        .get("/account", Needs::Hello, account::account)
-        .post("/account/password", Needs::Hello, "account.password", account::password)
-        .get("/account/second-factor", Needs::Hello, account::new_second_factor)
-        .post("/account/second-factor", Needs::Hello, "account.second-factor", account::set_second_factor)
-        .post("/account/second-factor/remove", Needs::Hello, "account.second-factor.remove", account::remove_second_factor)
-        .post("/account/sessions/{id}/end", Needs::Hello, "session.end", account::end_session)
-        .post("/account/sessions/end-others", Needs::Hello, "session.end-others", account::end_other_sessions)
-        .post("/account/github/unlink", Needs::Hello, "account.github.unlink", account::unlink_github)
-        .post("/sign-out", Needs::Hello, "session.end", entry::sign_out)
+        .get("/account", Needs::Account, account::account)
+        .post("/account/password", Needs::Account, "account.password", account::password)
+        .get("/account/second-factor", Needs::Account, account::new_second_factor)
+        .post("/account/second-factor", Needs::Account, "account.second-factor", account::set_second_factor)
+        .post("/account/second-factor/remove", Needs::Account, "account.second-factor.remove", account::remove_second_factor)
+        .post("/account/tokens", Needs::Account, "token.create", account::tokens::create)
+        .post("/account/tokens/{id}/revoke", Needs::Account, "token.revoke", account::tokens::revoke)
+        .post("/account/sessions/{id}/end", Needs::Account, "session.end", account::end_session)
+        .post("/account/sessions/end-others", Needs::Account, "session.end-others", account::end_other_sessions)
+        .post("/account/github/unlink", Needs::Account, "account.github.unlink", account::unlink_github)
+        .post("/sign-out", Needs::Account, "session.end", entry::sign_out)
         .get("/welcome/{token}", Needs::Nothing, entry::welcome)
         .post("/welcome/{token}", Needs::Nothing, "user.create", entry::post_welcome)
 }

@@ -12,13 +12,18 @@ use control::Control;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::access::{ForAnyone, ForPlatform};
+use crate::access::{ForAccount, ForAnyone, ForPlatform};
 use crate::answer::{Answer, Parsed};
 use crate::openapi::{Api, Operation, Tag};
 use crate::paging::{Order, Page};
+use crate::users::noted;
 
 /// The platform's operations.
 pub(crate) fn operations(api: Api) -> Api {
+    own_tokens_of(tokens_of_all(platform_itself(api)))
+}
+
+fn platform_itself(api: Api) -> Api {
     api.get(
         "/platform",
         Operation::new(Tag::Platform, "getPlatform", "Who answers")
@@ -54,17 +59,23 @@ pub(crate) fn operations(api: Api) -> Api {
             .about("A JSON Schema (2020-12), with what each key means.")
             .gives("application/schema+json", "The schema."),
     )
-    .get(
+}
+
+fn tokens_of_all(api: Api) -> Api {
+    api.get(
         "/tokens",
-        Operation::new(Tag::Access, "listTokens", "The access tokens, without their secrets")
-            .about("The oldest first. For whom the whole platform is open to.")
+        Operation::new(Tag::Access, "listTokens", "All access tokens, without their secrets")
+            .about("The oldest first: the platform's, and those of users (`user`). For whom the whole platform is open to.")
             .listed()
             .answers::<Vec<TokenSummary>>(StatusCode::OK, "The tokens."),
     )
     .post(
         "/tokens",
         Operation::new(Tag::Access, "createToken", "Make an access token")
-            .about("The token itself is in this answer and nowhere else. With `app` it opens that app alone.")
+            .about(
+                "It is the platform's own, and stays when whoever made it goes. The token itself is in this answer and nowhere else. With \
+                 `app` it opens that app alone, with `days` it ends by itself.",
+            )
             .body::<NewToken>(json!({ "name": "laptop" }))
             .once()
             .answers::<CreatedToken>(StatusCode::CREATED, "The token.")
@@ -73,10 +84,41 @@ pub(crate) fn operations(api: Api) -> Api {
     .delete(
         "/tokens/{id}",
         Operation::new(Tag::Access, "revokeToken", "Revoke an access token")
+            .about("Whoever's it is.")
             .nothing("It opens nothing any more.")
             .fails(&[ErrorCode::TokenNotFound]),
     )
 }
+
+fn own_tokens_of(api: Api) -> Api {
+    api.get(
+        "/me/tokens",
+        Operation::new(Tag::Access, "listOwnTokens", "The tokens of the user who asks, without their secrets")
+            .about(OWN)
+            .answers::<Vec<TokenSummary>>(StatusCode::OK, "The tokens, the oldest first."),
+    )
+    .post(
+        "/me/tokens",
+        Operation::new(Tag::Access, "createOwnToken", "Make a token of one's own")
+            .about(
+                "Whoever shows it is the user who made it, with the roles that they have then; with `app`, in that app alone. The token \
+                 itself is in this answer and nowhere else. For a browser that is signed in: a token makes no tokens.",
+            )
+            .body::<NewToken>(json!({ "name": "laptop", "days": 90 }))
+            .once()
+            .answers::<CreatedToken>(StatusCode::CREATED, "The token.")
+            .fails(&[ErrorCode::AppNotFound, ErrorCode::Conflict]),
+    )
+    .delete(
+        "/me/tokens/{id}",
+        Operation::new(Tag::Access, "revokeOwnToken", "Revoke a token of one's own")
+            .about(OWN)
+            .nothing("It opens nothing any more.")
+            .fails(&[ErrorCode::TokenNotFound]),
+    )
+}
+
+const OWN: &str = "For a browser that is signed in; no token opens what is its user's own.";
 
 /// What the authority's certificate is.
 const PEM: &str = "application/x-pem-file";
@@ -131,11 +173,40 @@ pub(crate) async fn create_token(
     _: ForPlatform,
     State(control): State<Control>,
     Parsed(new): Parsed<NewToken>,
-) -> Answer<(StatusCode, Json<CreatedToken>)> {
-    Ok((StatusCode::CREATED, Json(control.create_token(new).await?)))
+) -> Answer<Response> {
+    Ok(created(control.create_token(new).await?))
 }
 
-pub(crate) async fn delete_token(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<StatusCode> {
-    control.delete_token(&id).await?;
-    Ok(StatusCode::NO_CONTENT)
+fn created(created: CreatedToken) -> Response {
+    let detail = format!("token {} ({})", created.summary.id, created.summary.name);
+    noted(detail, (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created)))
+}
+
+fn revoked(token: &TokenSummary) -> Response {
+    let whose = token.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+    noted(format!("token {} ({}){whose}", token.id, token.name), StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn delete_token(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
+    Ok(revoked(&control.delete_token(&id).await?))
+}
+
+pub(crate) async fn own_tokens(ForAccount(me): ForAccount, State(control): State<Control>) -> Answer<Json<Vec<TokenSummary>>> {
+    Ok(Json(control.own_tokens(&me).await?))
+}
+
+pub(crate) async fn create_own_token(
+    ForAccount(me): ForAccount,
+    State(control): State<Control>,
+    Parsed(new): Parsed<NewToken>,
+) -> Answer<Response> {
+    Ok(created(control.create_own_token(&me, new).await?))
+}
+
+pub(crate) async fn delete_own_token(
+    ForAccount(me): ForAccount,
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    Ok(revoked(&control.delete_own_token(&me, &id).await?))
 }

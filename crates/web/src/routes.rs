@@ -27,6 +27,8 @@ pub enum Needs {
     Itself,
     /// To be somebody.
     Hello,
+    /// To be a user who is signed in, by no token: what is about their account.
+    Account,
     /// A right to the app in the address (`{app}`).
     App(Right),
     /// To change the app in the address, or to make it where it is not there.
@@ -176,14 +178,15 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         return if pages::is_page(parts.uri.path()) { pages::refuse(&parts, &asker, problem) } else { problem.into_response() };
     }
     let response = asked_by(asker.starter(), next.run(Request::from_parts(parts, body))).await;
-    if !guard.what.is_empty()
+    let changed = !guard.what.is_empty()
         && !guard.needs.is_open()
         && response.status().as_u16() < 400
-        && !response.headers().contains_key(once::REPLAY)
-    {
+        && !response.headers().contains_key(once::REPLAY);
+    let shown = response.extensions().get::<Shown>().map(|shown| shown.0);
+    if let Some(what) = shown.or(changed.then_some(guard.what)) {
         let app = named.and_then(|name| AppName::parse(&name).ok());
         let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone()).unwrap_or_default();
-        guard.control.audit(&asker.who, guard.what, app.as_ref(), &detail, &asker.address).await;
+        guard.control.audit(&asker.who, what, app.as_ref(), &detail, &asker.address).await;
     }
     response
 }
@@ -192,6 +195,22 @@ impl Needs {
     /// Whether nobody in particular may come: such changes are written down by the use case, which knows who it was.
     fn is_open(self) -> bool {
         matches!(self, Self::Nothing | Self::Itself)
+    }
+}
+
+/// That an answer shows what is hidden otherwise, and the word for it in the audit log; put among a response's extensions by its handler.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown(pub(crate) &'static str);
+
+impl Shown {
+    /// Values of an app's variables.
+    pub(crate) const VARIABLES: Self = Self("app.variables.show");
+
+    /// An answer that shows it, and of which it is to be written down.
+    pub(crate) fn by(self, answer: impl IntoResponse) -> Response {
+        let mut response = answer.into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
@@ -211,6 +230,7 @@ fn allowed(guard: &Guard, asker: &Asker, named: Option<&str>) -> Answer<()> {
     match guard.needs {
         Needs::Nothing | Needs::Itself => Ok(()),
         Needs::Hello => Ok(may(who, &Access::Hello)?),
+        Needs::Account => Ok(may(who, &Access::Account)?),
         Needs::NewApp => Ok(may(who, &Access::NewApp)?),
         Needs::Platform => Ok(may(who, &Access::Platform)?),
         Needs::App(right) => Ok(may(who, &Access::App(&app()?, right))?),

@@ -1,7 +1,5 @@
 //! Routes of users, invitations, sessions, members and the audit log.
 
-use std::sync::Arc;
-
 use api::{
     AuditEntry, CreatedInvite, ErrorBody, ErrorCode, InviteDocument, MemberDocument, MemberRole, NewInvite, NewSignInLink,
     SessionDocument, SignInLink, UserDocument, UserPatch,
@@ -10,14 +8,14 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use control::{Control, Identity};
+use control::Control;
 use http::{StatusCode, header};
 use model::{AppName, UserName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::access::{Asker, ForAnyone, ForApp, ForPlatform, ToOwn};
+use crate::access::{Asker, ForAccount, ForApp, ForPlatform, ToOwn};
 use crate::answer::{Answer, Parsed, Problem};
 use crate::openapi::{Api, Operation, Tag};
 use crate::paging::{Order, Page};
@@ -33,7 +31,7 @@ fn users_of_all(api: Api) -> Api {
     api.get(
         "/me",
         Operation::new(Tag::Access, "getMe", "The user who asks")
-            .about("For users: whoever comes by a token or the platform's socket is none.")
+            .about("For users, by a session or by a token of their own.")
             .answers::<UserDocument>(StatusCode::OK, "The user.")
             .fails(&[ErrorCode::UserNotFound]),
     )
@@ -112,6 +110,7 @@ fn ways_in(api: Api) -> Api {
     .get(
         "/sessions",
         Operation::new(Tag::Access, "listSessions", "The browsers that the user who asks is signed in with")
+            .about("For a browser that is signed in; no token opens what is its user's own.")
             .answers::<Vec<SessionDocument>>(StatusCode::OK, "The sessions, the one last used first."),
     )
     .delete(
@@ -171,7 +170,7 @@ fn log(api: Api) -> Api {
 }
 
 /// An answer with more for the audit log.
-fn noted(detail: String, answer: impl IntoResponse) -> Response {
+pub(crate) fn noted(detail: String, answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.extensions_mut().insert(Detail(detail));
     response
@@ -182,14 +181,11 @@ fn user(text: &str) -> Answer<UserName> {
 }
 
 /// The user who asks; whoever comes by a token or the socket is none.
-fn myself(asker: &Asker) -> Answer<&Arc<Identity>> {
-    asker.identity().ok_or_else(|| {
-        Problem(ErrorBody::new(ErrorCode::Forbidden, "this is for users, and you came by a token or the platform's socket"))
-    })
-}
-
 pub(crate) async fn me(asker: Asker, State(control): State<Control>) -> Answer<Json<UserDocument>> {
-    myself(&asker)?;
+    if asker.identity().is_none() {
+        let message = "this is for users, and you came by a token of the platform's or by its socket";
+        return Err(Problem(ErrorBody::new(ErrorCode::Forbidden, message)));
+    }
     Ok(Json(control.me(&asker.who).await?.ok_or_else(|| Problem(ErrorBody::new(ErrorCode::UserNotFound, "this user is gone")))?))
 }
 
@@ -255,22 +251,21 @@ pub(crate) async fn create_sign_in_link(
     Ok(noted(format!("for {detail}"), (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(link))))
 }
 
-pub(crate) async fn sessions(_: ForAnyone, asker: Asker, State(control): State<Control>) -> Answer<Json<Vec<SessionDocument>>> {
-    Ok(Json(control.sessions(myself(&asker)?).await?))
+pub(crate) async fn sessions(ForAccount(me): ForAccount, State(control): State<Control>) -> Answer<Json<Vec<SessionDocument>>> {
+    Ok(Json(control.sessions(&me).await?))
 }
 
 pub(crate) async fn end_session(
-    _: ForAnyone,
-    asker: Asker,
+    ForAccount(me): ForAccount,
     State(control): State<Control>,
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {
-    control.revoke_session(myself(&asker)?, &id).await?;
+    control.revoke_session(&me, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn end_other_sessions(_: ForAnyone, asker: Asker, State(control): State<Control>) -> Answer<StatusCode> {
-    control.end_other_sessions(myself(&asker)?).await?;
+pub(crate) async fn end_other_sessions(ForAccount(me): ForAccount, State(control): State<Control>) -> Answer<StatusCode> {
+    control.end_other_sessions(&me).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -94,7 +94,7 @@ fn vouch(printer: Printer, authority: &Authority, expected: Option<&str>) -> Res
 }
 
 fn ask_token(printer: Printer) -> Result<String, Failure> {
-    let help = "make one on the platform's machine: adaptable token create NAME; then give it by ADAPTABLE_TOKEN or --token";
+    let help = "make one on the page of your account (or on the platform's machine: adaptable token create NAME); then give it by ADAPTABLE_TOKEN or --token";
     if !printer.can_ask() {
         return Err(Failure::usage("a token is needed, and nobody can be asked for it", help));
     }

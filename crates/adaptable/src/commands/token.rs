@@ -22,8 +22,8 @@ pub(super) async fn run(context: &Context, action: TokenAction) -> Result<(), Fa
     let printer = context.printer;
     let client = context.client()?;
     match action {
-        TokenAction::Create { name, app } => {
-            let created = client.create_token(&NewToken { name, app }).await?;
+        TokenAction::Create { name, app, days } => {
+            let created = client.create_token(&NewToken { name, app, days }).await?;
             if printer.json() {
                 return printer.document(&created);
             }
@@ -35,14 +35,16 @@ pub(super) async fn run(context: &Context, action: TokenAction) -> Result<(), Fa
             if printer.json() {
                 return printer.document(&tokens);
             }
-            let mut table = Table::new(["ID", "NAME", "APP", "CREATED", "LAST USED"]);
+            let mut table = Table::new(["ID", "NAME", "USER", "APP", "CREATED", "LAST USED", "EXPIRES"]);
             for token in tokens {
                 table.row([
                     token.id,
                     token.name,
+                    token.user.map_or_else(|| "(platform)".to_owned(), |user| user.to_string()),
                     token.app.map_or_else(|| "(all)".to_owned(), |app| app.to_string()),
                     moment(token.created_at),
                     optional(token.last_used_at.map(moment)),
+                    token.expires_at.map_or_else(|| "never".to_owned(), moment),
                 ]);
             }
             printer.table(&table, "no tokens yet; make one: adaptable token create NAME")

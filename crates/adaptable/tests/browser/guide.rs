@@ -46,7 +46,7 @@ pub(crate) fn make_the_app(operator: &Browser) {
 }
 
 #[track_caller]
-fn sign_in_to_github(browser: &Browser, login: &str) {
+pub(crate) fn sign_in_to_github(browser: &Browser, login: &str) {
     browser.select("Username", login);
     browser.click("Sign in");
 }

@@ -13,6 +13,7 @@ mod entry;
 mod failure;
 mod furnished;
 mod guide;
+mod hostile;
 mod logs;
 mod pages;
 mod people;

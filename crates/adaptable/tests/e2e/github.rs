@@ -1,5 +1,8 @@
 //! GitHub: a push is live, what changes there is noted here, and nothing is lost when either of the two is gone for a while.
 
+mod missed;
+mod moved;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 

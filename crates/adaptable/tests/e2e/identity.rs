@@ -2,7 +2,9 @@
 
 mod entry;
 mod forgery;
+mod hostile;
 mod roles;
+mod tokens;
 mod walk;
 
 use std::io::{Read, Write};
@@ -17,11 +19,13 @@ struct Browser<'a> {
     platform: &'a Platform,
     /// What the session's cookie holds.
     cookie: Option<String>,
+    /// A token that it shows instead; then it is a program.
+    token: Option<String>,
 }
 
 impl<'a> Browser<'a> {
     fn new(platform: &'a Platform) -> Self {
-        Self { platform, cookie: None }
+        Self { platform, cookie: None, token: None }
     }
 
     fn origin(&self) -> String {
@@ -34,6 +38,10 @@ impl<'a> Browser<'a> {
         let mut all: Vec<(&str, &str)> = headers.to_vec();
         if let Some(cookie) = &cookie {
             all.push(("Cookie", cookie));
+        }
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        if let Some(bearer) = &bearer {
+            all.push(("Authorization", bearer));
         }
         self.platform.request(method, "", path, &all, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
@@ -144,6 +152,9 @@ fn glance(browser: &Browser<'_>, method: &str, path: &str, headers: &[(&str, &st
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     if let Some(cookie) = &browser.cookie {
         write!(head, "Cookie: __Host-adaptable={cookie}\r\n").expect("a string takes all");
+    }
+    if let Some(token) = &browser.token {
+        write!(head, "Authorization: Bearer {token}\r\n").expect("a string takes all");
     }
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n").expect("a string takes all");

@@ -8,7 +8,7 @@ use testkit::{Output, Platform};
 
 use crate::{plain, platform};
 
-fn git(platform: &Platform, repository: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn git(platform: &Platform, repository: &Path, arguments: &[&str]) -> Output {
     let authority = format!("http.sslCAInfo={}", platform.data().join("ca.pem").display());
     let mut command = Command::new("git");
     command.arg("-C").arg(repository).args(["-c", &authority, "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]);
@@ -16,7 +16,7 @@ fn git(platform: &Platform, repository: &Path, arguments: &[&str]) -> Output {
     Output::from(command.args(arguments).env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_SSL_CAINFO"))
 }
 
-fn commit(platform: &Platform, repository: &Path, text: &str) {
+pub(crate) fn commit(platform: &Platform, repository: &Path, text: &str) {
     fs::write(repository.join("app.py"), text).expect("a file");
     git(platform, repository, &["add", "-A"]).expect(0);
     git(platform, repository, &["commit", "-qm", "a change"]).expect(0);

@@ -8,6 +8,7 @@ use api::{ErrorBody, ErrorCode};
 use github::{Event, Push};
 use store::{Delivery, DeliveryState};
 
+use super::missed::{self, Retry};
 use super::{Hitch, lock};
 use crate::error::Result;
 use crate::{Control, clock};
@@ -30,6 +31,23 @@ const SWEEP: Duration = Duration::from_hours(12);
 const LOOK: Duration = Duration::from_secs(5);
 /// How long one of before may answer.
 const FORERUNNER: Duration = Duration::from_mins(6);
+
+/// What a delivery asks for.
+enum Task {
+    /// What GitHub told of, or would have.
+    Event(Event),
+    /// A deployment that was cut short.
+    Retry(Retry),
+}
+
+impl Task {
+    fn push(&self) -> Option<&Push> {
+        match self {
+            Self::Event(Event::Push(push)) => Some(push),
+            Self::Event(_) | Self::Retry(_) => None,
+        }
+    }
+}
 
 /// What became of a delivery at the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +114,7 @@ impl Control {
         self.inner.tasks.spawn(self.clone().work_deliveries_off());
         self.inner.tasks.spawn(self.clone().tell_github_forever());
         self.inner.tasks.spawn(self.clone().forget_deliveries());
+        self.inner.tasks.spawn(self.clone().look_for_missed_pushes());
     }
 
     async fn forget_deliveries(self) {
@@ -178,18 +197,17 @@ impl Control {
 
     /// Works off what waits for one repository, in the order in which it came. Of several pushes to a branch the last one counts.
     async fn work_off(&self, list: Vec<Delivery>) {
-        let mut events = Vec::with_capacity(list.len());
+        let mut tasks = Vec::with_capacity(list.len());
         for delivery in list {
             match self.told(&delivery).await {
-                Ok(event) => events.push((delivery, event)),
+                Ok(task) => tasks.push((delivery, task)),
                 Err(error) => self.end(&delivery, DeliveryState::Failed, error.message).await,
             }
         }
-        for at in 0..events.len() {
-            let (delivery, event) = &events[at];
-            if let Event::Push(push) = event
-                && events[at + 1..].iter().any(|(_, later)| matches!(later, Event::Push(later) if later.git_ref == push.git_ref))
-            {
+        for at in 0..tasks.len() {
+            let (delivery, task) = &tasks[at];
+            let mut later = tasks[at + 1..].iter().filter_map(|(_, task)| task.push());
+            if task.push().is_some_and(|push| later.any(|later| later.git_ref == push.git_ref)) {
                 self.end(delivery, DeliveryState::Done, "a newer push took its place".to_owned()).await;
                 continue;
             }
@@ -198,28 +216,31 @@ impl Control {
             }
             let stopping = &self.inner.stopping;
             let done = tokio::select! {
-                done = self.carry_out(event, delivery.seq) => done,
+                done = self.do_task(task, delivery.seq) => done,
                 // It is done at the next start.
                 () = stopping.cancelled() => return,
             };
             match done {
                 Ok(words) => self.end(delivery, DeliveryState::Done, words).await,
                 Err(Hitch::Lasting(error)) => {
-                    if let Event::Push(push) = event {
+                    if let Some(push) = task.push() {
                         self.push_troubles(push, &error, None).await;
                     }
                     self.end(delivery, DeliveryState::Failed, words(&error)).await;
                 }
-                Err(Hitch::Passing(error, at)) => self.try_later(delivery, event, &error, at).await,
+                Err(Hitch::Passing(error, at)) => self.try_later(delivery, task.push(), &error, at).await,
             }
         }
     }
 
-    async fn try_later(&self, delivery: &Delivery, event: &Event, error: &ErrorBody, at: Option<i64>) {
-        let push: Option<&Push> = match event {
-            Event::Push(push) => Some(push),
-            _ => None,
-        };
+    async fn do_task(&self, task: &Task, seq: i64) -> std::result::Result<String, Hitch> {
+        match task {
+            Task::Event(event) => self.carry_out(event, seq).await,
+            Task::Retry(retry) => self.retry(retry, seq).await,
+        }
+    }
+
+    async fn try_later(&self, delivery: &Delivery, push: Option<&Push>, error: &ErrorBody, at: Option<i64>) {
         if delivery.tries + 1 >= TRIES_MAX {
             if let Some(push) = push {
                 self.push_troubles(push, error, Some("it was tried for long enough; press \"Update Deployment\" to try again"))
@@ -239,10 +260,16 @@ impl Control {
         }
     }
 
-    async fn told(&self, delivery: &Delivery) -> Result<Event> {
+    async fn told(&self, delivery: &Delivery) -> Result<Task> {
         let seq = delivery.seq;
         let body = self.read(move |tx| tx.delivery_payload(seq)).await?.unwrap_or_default();
-        github::parse(&delivery.event, &body).map_err(|error| ErrorBody::new(ErrorCode::BadRequest, error.to_string()))
+        match delivery.event.as_str() {
+            missed::INTERRUPTED => Ok(Task::Retry(missed::read(&body)?)),
+            missed::MISSED => Ok(Task::Event(Event::Push(Box::new(missed::push(missed::read(&body)?))))),
+            event => github::parse(event, &body)
+                .map(Task::Event)
+                .map_err(|error| ErrorBody::new(ErrorCode::BadRequest, error.to_string())),
+        }
     }
 
     async fn end(&self, delivery: &Delivery, state: DeliveryState, words: String) {

@@ -5,7 +5,7 @@ use github::{
     Account, Event, InstallationAction, InstallationEvent, InstallationId, Push, RepositoriesEvent, RepositoryAction,
     RepositoryEvent, RepositoryId, RepositoryRef,
 };
-use model::{AppName, Starter, StarterKind};
+use model::{AppName, DeploymentNumber, Starter, StarterKind};
 use store::{AppId, InstallationRow, SourceRow, Trouble, Tx};
 
 use super::sight::kind;
@@ -72,7 +72,8 @@ impl Control {
             return Ok("its branch was deleted".to_owned());
         }
         let (before, after) = (push.before.as_str().to_owned(), push.after.as_str().to_owned());
-        if (&row.push_before, &row.push_after) == (&before, &after) {
+        // Told of twice, or found before GitHub told of it, or deployed by hand in the meantime.
+        if (&row.push_before, &row.push_after) == (&before, &after) || row.head == after {
             return Ok("this push was deployed before".to_owned());
         }
         // GitHub keeps no order: a push that ended where one that was deployed already began is the older one.
@@ -87,7 +88,8 @@ impl Control {
         let at = Branch { repository: row.repository, installation, name: row.branch };
         let source = self.fetch_commit(&at, &push.after).await?;
         let (repository, full_name) = (at.repository, source.full_name.clone());
-        let done = move |tx: &Tx<'_>, app: AppId| -> Stored {
+        let done = move |tx: &Tx<'_>, app: AppId, number: DeploymentNumber| -> Stored {
+            tx.set_pushed(app, number)?;
             tx.set_source_push(app, &before, &after)?;
             tx.set_source_trouble(app, None)?;
             tx.move_repository(repository, &full_name, Some(installation))?;
@@ -144,6 +146,7 @@ impl Control {
                 Ok(format!("the App is suspended for {account}"))
             }
             InstallationAction::Created | InstallationAction::Unsuspended => {
+                self.inner.hub.looks.notify_one();
                 let row = installation_row(event.installation, &event.account, false);
                 let found = event.repositories.clone();
                 self.write(move |tx| {

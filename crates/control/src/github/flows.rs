@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use github::Pkce;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use store::secret_hash as hash;
 
 use api::{ErrorBody, ErrorCode};
 
 use super::oauth::Arrival;
 use crate::error::{Result, internal};
 use crate::invites::GitHubWay;
+use crate::local_path::LocalPath;
 use crate::once::Turn;
 use crate::{Control, clock};
 
@@ -56,15 +57,6 @@ pub(super) struct Flow {
     pub(super) pkce: Option<Pkce>,
 }
 
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text.as_bytes()).to_vec()
-}
-
-/// A path of the platform's own, which no browser takes for another host.
-fn is_local(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && !path.chars().any(char::is_control)
-}
-
 impl Control {
     /// 256 random bits in hexadecimal digits.
     pub fn random_text() -> String {
@@ -73,7 +65,7 @@ impl Control {
 
     /// Keeps what a browser went for; gives the state by which it comes back.
     pub(super) async fn depart(&self, errand: Errand, next: &str, browser: &str, pkce: Option<Pkce>) -> Result<String> {
-        let next = if is_local(next) { next.to_owned() } else { "/".to_owned() };
+        let next = LocalPath::parse(next).map_or_else(|| "/".to_owned(), |next| next.as_str().to_owned());
         let state = Self::random_text();
         let (key, now) = (hash(&state), clock::now());
         let flow = Flow { errand, next, browser: hash(browser), pkce };
@@ -121,22 +113,5 @@ impl Control {
             ErrorBody::new(ErrorCode::BadRequest, "this way back from GitHub is not (or no longer) known to the platform")
                 .help("it is good once, for ten minutes, in the browser that went; begin again")
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_of_the_platform_are_gone_on_to() {
-        for good in ["/", "/new", "/apps/shop?tour=1", "/a//b"] {
-            assert!(is_local(good), "{good}");
-        }
-        for bad in
-            ["", "new", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "\\\\evil", "/a\r\nb"]
-        {
-            assert!(!is_local(bad), "{bad:?}");
-        }
     }
 }

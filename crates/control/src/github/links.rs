@@ -38,7 +38,7 @@ impl Control {
         let branch = branch.unwrap_or(&seen.repository.default_branch);
         let token = self.repository_token(seen.installation, seen.repository.id).await?;
         let name = &seen.repository.name;
-        self.inner.hub.client.head(&token, name, branch).await.map_err(|error| match error {
+        let head = self.inner.hub.client.head(&token, name, branch).await.map_err(|error| match error {
             GitHubError::NotFound { .. } => no_branch(branch, name.as_str()),
             error => from_github(error),
         })?;
@@ -50,6 +50,8 @@ impl Control {
             auto_deploy,
             push_before: String::new(),
             push_after: String::new(),
+            // The next one deploys, and not this one.
+            head: head.id.as_str().to_owned(),
             trouble: None,
             linked_at: clock::now(),
         };
@@ -99,12 +101,13 @@ impl Control {
             auto_deploy: true,
             push_before: String::new(),
             push_after: String::new(),
+            head: source.commit.id.clone(),
             trouble: None,
             linked_at: clock::now(),
         };
         let id = entry.id;
         self.write(move |tx| tx.set_app_source(id, &row)).await?;
-        self.enqueue_fetched(&entry, &at, source, |_, _| Ok(())).await
+        self.enqueue_fetched(&entry, &at, source, |_, _, _| Ok(())).await
     }
 
     /// "Update Deployment": the head of the branch that the app is linked to, or the last source again. With the settings of now.
@@ -114,8 +117,13 @@ impl Control {
         let Some(row) = self.read(move |tx| tx.app_source(id)).await? else { return self.deploy_again(&entry).await };
         let at = Branch { repository: row.repository, installation: row.installation, name: row.branch };
         let source = self.fetch_head(&at).await?;
-        // What stood in the way does so no more.
-        self.enqueue_fetched(&entry, &at, source, move |tx, app| tx.set_source_trouble(app, None)).await
+        let head = source.commit.id.clone();
+        let done = move |tx: &store::Tx<'_>, app, _| {
+            tx.set_source_head(app, &head)?;
+            // What stood in the way does so no more.
+            tx.set_source_trouble(app, None)
+        };
+        self.enqueue_fetched(&entry, &at, source, done).await
     }
 
     /// A commit of the repository that an app is linked to, by its whole id.
@@ -126,7 +134,7 @@ impl Control {
         let row = self.read(move |tx| tx.app_source(id)).await?.ok_or_else(|| not_linked(app))?;
         let at = Branch { repository: row.repository, installation: row.installation, name: row.branch };
         let source = self.fetch_commit(&at, &commit).await?;
-        self.enqueue_fetched(&entry, &at, source, |_, _| Ok(())).await
+        self.enqueue_fetched(&entry, &at, source, |_, _, _| Ok(())).await
     }
 
     /// Deploys a commit that was fetched. GitHub is told how it does; `also` is written in the same step.
@@ -135,7 +143,7 @@ impl Control {
         entry: &Arc<Entry>,
         at: &Branch,
         source: GitHubSource,
-        also: impl FnOnce(&store::Tx<'_>, AppId) -> std::result::Result<(), store::StoreError> + Send + 'static,
+        also: impl FnOnce(&store::Tx<'_>, AppId, DeploymentNumber) -> std::result::Result<(), store::StoreError> + Send + 'static,
     ) -> Result<Accepted> {
         let report = NewReport {
             repository: at.repository,
@@ -148,7 +156,7 @@ impl Control {
         let request = Request::Source { upload: source.upload, commit: Some(source.commit) };
         let both = move |tx: &store::Tx<'_>, number: DeploymentNumber| {
             tx.create_report(id, number, &report, now)?;
-            also(tx, id)
+            also(tx, id, number)
         };
         let deployment = self.enqueue_with(entry, DeploymentKind::Source, request, commit_id, both).await?;
         Ok(Accepted { app: entry.name.clone(), deployment })

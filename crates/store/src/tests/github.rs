@@ -21,6 +21,7 @@ fn source(repository: u64, branch: &str) -> SourceRow {
         auto_deploy: true,
         push_before: String::new(),
         push_after: String::new(),
+        head: String::new(),
         trouble: None,
         linked_at: 1,
     }
@@ -101,6 +102,7 @@ fn a_repository_keeps_its_apps_under_another_name() {
         installation: 8,
         push_before: "a".to_owned(),
         push_after: "b".to_owned(),
+        head: "b".to_owned(),
         trouble: Some(trouble),
         ..source(1, "main")
     };
@@ -184,4 +186,46 @@ fn without_its_app_nothing_of_github_is_left_but_names() {
     assert!(store.read_now(|tx| tx.waiting_deliveries()).expect("read").is_empty());
     assert!(store.read_now(|tx| tx.installations()).expect("read").is_empty());
     assert!(store.read_now(|tx| tx.app_source(shop)).expect("read").is_some());
+}
+
+#[test]
+fn a_head_is_known_until_pushes_deploy_no_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let shop = app_named(&store, "shop");
+    store
+        .write_now(|tx| {
+            tx.set_app_source(shop, &SourceRow { head: "a".to_owned(), ..source(1, "main") })?;
+            let head = || Ok::<_, crate::StoreError>(tx.app_source(shop)?.expect("linked").head);
+            assert_eq!(head()?, "a");
+            tx.set_source_head(shop, "b")?;
+            assert_eq!(head()?, "b");
+            tx.set_source_push(shop, "b", "c")?;
+            assert_eq!(head()?, "c");
+            tx.set_auto_deploy(shop, true)?;
+            assert_eq!(head()?, "c", "nothing has changed");
+            tx.set_auto_deploy(shop, false)?;
+            tx.set_auto_deploy(shop, true)?;
+            assert_eq!(head()?, "", "what was pushed meanwhile is not deployed later");
+            Ok(())
+        })
+        .expect("written");
+}
+
+#[test]
+fn a_deployment_says_who_asked_for_it_and_whose_second_try_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let shop = app_named(&store, "shop");
+    store
+        .write_now(|tx| {
+            let new = NewDeployment { kind: DeploymentKind::Source, request: &"x", commit_id: Some("abc"), by: None };
+            let (first, second) = (tx.create_deployment(shop, &new, 1)?, tx.create_deployment(shop, &new, 2)?);
+            tx.set_pushed(shop, first)?;
+            tx.set_retry_of(shop, second, first)?;
+            let told = |number| Ok::<_, crate::StoreError>(tx.deployment(shop, number)?.map(|row| (row.pushed, row.retry_of)));
+            assert_eq!((told(first)?, told(second)?), (Some((true, None)), Some((false, Some(first)))));
+            Ok(())
+        })
+        .expect("written");
 }

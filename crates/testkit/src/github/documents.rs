@@ -162,7 +162,7 @@ impl State {
             ("has_wiki", true),
             ("has_pages", false),
             ("has_discussions", false),
-            ("archived", false),
+            ("archived", repository.is_archived),
             ("disabled", false),
             ("allow_forking", true),
             ("is_template", false),

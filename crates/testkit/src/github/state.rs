@@ -31,6 +31,7 @@ pub(super) struct Repository {
     pub(super) owner: u64,
     pub(super) name: String,
     pub(super) is_private: bool,
+    pub(super) is_archived: bool,
     pub(super) default_branch: String,
     pub(super) description: Option<String>,
     pub(super) pushed_at: Timestamp,

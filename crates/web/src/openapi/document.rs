@@ -20,8 +20,9 @@ const ABOUT: &str = "\
 Everything that the dashboard and the command `adaptable` do. Bodies and answers are JSON; times are RFC 3339 in UTC, durations \
 seconds, sizes bytes. Unknown keys in what you send are refused, and what you get may have more keys tomorrow.
 
-**Who asks.** `Authorization: Bearer TOKEN`; `adaptable token create NAME` on the platform's machine makes one. A browser that is \
-signed in may use its session's cookie, and then sends `X-Csrf-Token` with all that changes something.
+**Who asks.** `Authorization: Bearer TOKEN`. A user makes tokens of their own on the page of their account; whoever shows one is that \
+user, with the roles that they have then. `adaptable token create NAME` on the platform's machine makes one of the platform's. A browser \
+that is signed in may use its session's cookie, and then sends `X-Csrf-Token` with all that changes something.
 
 **Errors** are problems (RFC 9457, `application/problem+json`): `code` is the word for programs, `detail` the line for people, `help` \
 what to do.
@@ -108,7 +109,7 @@ pub(crate) fn document(operations: &[Described], url: &str) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": { "type": "http", "scheme": "bearer", "description": "An access token: `adaptable token create NAME`." },
+                "token": { "type": "http", "scheme": "bearer", "description": "An access token: of the page of one's account, or by `adaptable token create NAME`." },
                 "session": {
                     "type": "apiKey", "in": "cookie", "name": "__Host-adaptable",
                     "description": "The session of somebody who is signed in. What changes something needs the header `X-Csrf-Token`, too.",

@@ -1,4 +1,6 @@
-//! The page of one's own account: password, second factor, sessions, the account of GitHub.
+//! The page of one's own account: password, second factor, tokens, sessions, the account of GitHub.
+
+pub(super) mod tokens;
 
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use control::{Control, Identity};
+use http::StatusCode;
 use qrcode::{Color, QrCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -34,9 +37,21 @@ struct AccountPage<'a> {
     github: bool,
     shell: Shell,
     user: &'a UserDocument,
+    tokens: Vec<tokens::Row>,
+    apps: Vec<String>,
+    lives: &'static [(&'static str, &'static str)],
     sessions: Vec<Row>,
     codes_left: u32,
-    error: Option<&'a ErrorBody>,
+    extra: Extra,
+}
+
+/// What the page says beside what is stored: what went wrong, what was typed, what was made just now.
+#[derive(Debug, Default)]
+struct Extra {
+    error: Option<ErrorBody>,
+    typed: tokens::New,
+    /// A token: its name and its text, in this answer and nowhere else.
+    made: Option<(String, String)>,
 }
 
 /// What people call a browser and what it runs on, from what it says of itself; that itself, where nothing in it is known.
@@ -69,8 +84,7 @@ fn myself(visitor: &Visitor) -> Answer<&Arc<Identity>> {
     })
 }
 
-/// The page, with what went wrong before.
-async fn show(visitor: &Visitor, shell: Shell, control: &Control, error: Option<&ErrorBody>) -> Answer<Response> {
+async fn show(visitor: &Visitor, shell: Shell, control: &Control, extra: Extra) -> Answer<Response> {
     let identity = myself(visitor)?;
     let gone = || Problem(ErrorBody::new(ErrorCode::UserNotFound, "this user is gone"));
     let user = control.me(&visitor.who).await?.ok_or_else(gone)?;
@@ -86,10 +100,19 @@ async fn show(visitor: &Visitor, shell: Shell, control: &Control, error: Option<
         session,
     });
     let codes_left = if user.second_factor { control.recovery_codes_left(identity).await? } else { 0 };
-    let github = control.has_github();
-    let template =
-        AccountPage { github, shell: shell.titled("Account"), user: &user, sessions: sessions.collect(), codes_left, error };
-    Ok(error.map_or_else(|| page(&template), |error| page_with(status(error), &template)))
+    let status = extra.error.as_ref().map_or(StatusCode::OK, status);
+    let template = AccountPage {
+        github: control.has_github(),
+        shell: shell.titled("Account"),
+        user: &user,
+        tokens: control.own_tokens(identity).await?.into_iter().map(tokens::Row::of).collect(),
+        apps: control.apps(&visitor.who).await?.into_iter().map(|app| app.app.to_string()).collect(),
+        lives: tokens::LIVES,
+        sessions: sessions.collect(),
+        codes_left,
+        extra,
+    };
+    Ok(page_with(status, &template))
 }
 
 /// Back to the page after something was done, or the page with what went wrong.
@@ -102,12 +125,12 @@ async fn after<T>(
 ) -> Answer<Response> {
     match done {
         Ok(_) => Ok(Redirect::to(&said.at(PAGE)).into_response()),
-        Err(error) => show(visitor, shell, control, Some(&error)).await,
+        Err(error) => show(visitor, shell, control, Extra { error: Some(error), ..Extra::default() }).await,
     }
 }
 
 pub(crate) async fn account(visitor: Visitor, shell: Shell, State(control): State<Control>) -> Answer<Response> {
-    show(&visitor, shell, &control, None).await
+    show(&visitor, shell, &control, Extra::default()).await
 }
 
 #[derive(Deserialize)]
@@ -231,8 +254,11 @@ pub(crate) async fn unlink_github(visitor: Visitor, shell: Shell, State(control)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::pages::gallery::shell;
 
     #[test]
     fn browsers_have_the_names_that_people_give_them() {
@@ -243,5 +269,68 @@ mod tests {
         assert_eq!(browser(phone), "Safari on iOS");
         assert_eq!(browser("curl/8.5"), "curl/8.5");
         assert_eq!(browser(&"x".repeat(900)).len(), 60);
+    }
+
+    /// The pages with data.
+    pub(in super::super) fn pages(text: &str) -> Vec<(&'static str, askama::Result<String>)> {
+        let user = UserDocument {
+            name: model::UserName::parse("ada").expect("a name"),
+            role: model::PlatformRole::Member,
+            disabled: false,
+            has_password: true,
+            second_factor: true,
+            github: Some(text.to_owned()),
+            avatar: Some(text.to_owned()),
+            created_at: Timestamp::UNIX_EPOCH,
+            signed_in_at: None,
+        };
+        let session = |current| Row {
+            browser: text.to_owned(),
+            how: "with a password",
+            began: When::new(Timestamp::UNIX_EPOCH),
+            used: When::new(Timestamp::now()),
+            session: SessionDocument {
+                id: "7".to_owned(),
+                current,
+                how: "password".to_owned(),
+                created_at: Timestamp::UNIX_EPOCH,
+                used_at: Timestamp::now(),
+                address: text.to_owned(),
+                agent: text.to_owned(),
+            },
+        };
+        let token = |ended: bool| tokens::Row {
+            id: "3".to_owned(),
+            name: text.to_owned(),
+            user: "ada".to_owned(),
+            app: if ended { "shop".to_owned() } else { String::new() },
+            created: When::new(Timestamp::UNIX_EPOCH),
+            used: ended.then(|| When::new(Timestamp::now())),
+            until: ended.then(|| When::new(Timestamp::now())),
+            ended,
+        };
+        let error = ErrorBody::new(ErrorCode::BadRequest, text).help(text);
+        let account = AccountPage {
+            github: true,
+            shell: shell(text),
+            user: &user,
+            tokens: vec![token(false), token(true)],
+            apps: vec!["guestbook".to_owned(), "shop".to_owned()],
+            lives: tokens::LIVES,
+            sessions: vec![session(true), session(false)],
+            codes_left: 7,
+            extra: Extra {
+                error: Some(error.clone()),
+                typed: tokens::New { name: text.to_owned(), app: "shop".to_owned(), days: "30".to_owned() },
+                made: Some((text.to_owned(), "adpt_0123456789abcdef0123456789abcdef".to_owned())),
+            },
+        };
+        let (squares, side) = picture("otpauth://totp/x").expect("a picture");
+        let second = SetUpPage { shell: shell(text), secret: text, squares, side, error: Some(&error) };
+        vec![
+            ("account", account.render()),
+            ("account-second-factor", second.render()),
+            ("account-recovery", RecoveryPage { shell: shell(text), codes: vec![text.to_owned()] }.render()),
+        ]
     }
 }

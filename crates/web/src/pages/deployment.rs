@@ -58,6 +58,8 @@ pub(crate) struct DeploymentPage {
     pub(crate) state: DeploymentState,
     /// Whether a source was built, which may be the app's first time.
     pub(crate) built: bool,
+    /// The deployment that was cut short, and that this one is the second try of.
+    pub(crate) retry_of: Option<DeploymentNumber>,
     pub(crate) error: Option<ErrorBody>,
     /// What the failure was recognised as.
     pub(crate) diagnosis: Option<Diagnosis>,
@@ -104,6 +106,7 @@ impl DeploymentPage {
             line: DeploymentLine::new(glance),
             state: it.state,
             built: glance.kind == DeploymentKind::Source,
+            retry_of: it.retry_of,
             error: it.error.clone(),
             diagnosis: it.diagnosis.clone(),
             steps: steps(glance, database),

@@ -5,14 +5,13 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use control::{Control, SignInStep, SignedIn, Welcome, Who};
+use control::{Control, LocalPath, SignInStep, SignedIn, Welcome, Who};
 use http::header;
 use model::UserName;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::layout::{Shell, page, page_with};
-use super::local_path::LocalPath;
 use super::visitor::{Posted, Visitor};
 use crate::answer::{Answer, Problem, status};
 use crate::cookie;

@@ -3,12 +3,11 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use control::Control;
+use control::{Control, LocalPath};
 use http::header;
 use serde::Deserialize;
 
 use crate::pages::layout::{Shell, Theme, page};
-use crate::pages::local_path::LocalPath;
 use crate::pages::visitor::Posted;
 
 /// What somebody sees who is not signed in.

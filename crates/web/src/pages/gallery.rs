@@ -68,6 +68,7 @@ pub(crate) fn deployment(app: &str, number: u32, state: DeploymentState, subject
         }),
         commit: None,
         by: Some(Starter { kind: if failed { StarterKind::Token } else { StarterKind::Push }, name: subject.to_owned() }),
+        retry_of: number.is_multiple_of(2).then(|| DeploymentNumber(number - 1)),
         diagnosis: (state == DeploymentState::Failed).then(|| api::Diagnosis {
             id: "module-not-found".to_owned(),
             title: "A module is missing".to_owned(),
@@ -287,6 +288,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
     list.extend(crate::pages::settings::tests::pages(text));
     list.extend(crate::pages::metrics::tests::pages(text));
     list.extend(crate::pages::operator::tests::pages(text));
+    list.extend(crate::pages::account::tests::pages(text));
     list.into_iter().map(|(name, page)| (name, page.expect("a template of ours"))).collect()
 }
 

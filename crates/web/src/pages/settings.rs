@@ -21,11 +21,12 @@ use serde::Deserialize;
 
 use crate::access::{ForApp, ToChange, ToOwn};
 use crate::answer::{self, Answer, Problem};
+use crate::apps::has_variables;
 use crate::pages::app_head::AppHead;
 use crate::pages::flash::Said;
 use crate::pages::layout::{Nav, Shell, Tab, page_with};
 use crate::pages::visitor::{Posted, Visitor};
-use crate::routes::Detail;
+use crate::routes::{Detail, Shown};
 use form::{Problems, Typed};
 use members::Member;
 use source::{Origin, Refused};
@@ -205,7 +206,10 @@ async fn show(
         me: who.identity().map(|identity| identity.name.to_string()),
         origin: source::origin(control, app, draft.source.take()).await?,
     };
-    Ok(page_with(status, &SettingsPage::new(shell, about, &stored, draft)))
+    let page = SettingsPage::new(shell, about, &stored, draft);
+    let shows = page.revealed && has_variables(&stored);
+    let answer = page_with(status, &page);
+    Ok(if shows { Shown::VARIABLES.by(answer) } else { answer })
 }
 
 /// What the address says.

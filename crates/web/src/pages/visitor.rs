@@ -17,7 +17,7 @@ use crate::csrf;
 pub(crate) struct Visitor {
     /// Who it is, as `may` asks.
     pub(crate) who: Who,
-    /// The user, where one is signed in.
+    /// The user, where one is signed in here: whoever shows a token is not, so that no token leads to a session or links an account.
     pub(crate) identity: Option<Arc<Identity>>,
     /// The browser, as a session notes it.
     pub(crate) browser: Browser,
@@ -28,7 +28,8 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let asker = Asker::of(parts);
-        Ok(Self { identity: asker.identity().cloned(), browser: asker.browser(), who: asker.who })
+        let identity = asker.identity().filter(|identity| identity.token.is_none()).cloned();
+        Ok(Self { identity, browser: asker.browser(), who: asker.who })
     }
 }
 

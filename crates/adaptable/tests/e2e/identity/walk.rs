@@ -1,4 +1,4 @@
-//! A walk over every route that there is, as nobody, as a stranger, as a viewer, as a developer.
+//! A walk over every route that there is, as nobody, as a stranger, as a viewer, as a developer, and by the developer's tokens.
 
 use control::Right;
 use web::{Needs, Route};
@@ -55,7 +55,7 @@ fn told(browser: &Browser<'_>, csrf: &str, route: &Route) -> (Told, String) {
 fn expected(who: &str, route: &Route) -> Told {
     let has = |right: Right| match who {
         "viewer" => right <= Right::Look,
-        "developer" => right <= Right::Change,
+        "developer" | "token" | "token of shop" => right <= Right::Change,
         _ => false,
     };
     let git = if route.method == "GET" { Needs::App(Right::Look) } else { Needs::Deploy };
@@ -63,12 +63,13 @@ fn expected(who: &str, route: &Route) -> Told {
     match (who, needs) {
         (_, Needs::Nothing) => Told::In,
         ("nobody", _) => Told::WhoAreYou,
-        (_, Needs::Platform) => Told::NotYours,
+        // No token opens what is its user's own; one for one app makes no other.
+        (_, Needs::Platform) | ("token" | "token of shop", Needs::Account) | ("token of shop", Needs::NewApp) => Told::NotYours,
         ("stranger", Needs::App(_)) => Told::NoSuchApp,
         ("stranger", Needs::Deploy) => Told::Taken,
         (_, Needs::App(right)) if !has(right) => Told::NotYours,
         (_, Needs::Deploy) if !has(Right::Change) => Told::NotYours,
-        (_, Needs::App(_) | Needs::Deploy | Needs::Hello | Needs::NewApp | Needs::Itself) => Told::In,
+        (_, Needs::App(_) | Needs::Deploy | Needs::Hello | Needs::Account | Needs::NewApp | Needs::Itself) => Told::In,
     }
 }
 
@@ -78,11 +79,20 @@ fn nobody_gets_further_than_the_table_says() {
     operator(&platform);
     let owner = invited(&platform, "olga", &[]);
     assert_eq!(make_app(&owner, "shop").status, 202);
+    let developer = invited(&platform, "dan", &["--app", "shop"]);
+    // Tokens of the developer's own: for all that they may, and for the app alone.
+    let [all, one] = [r#"{"name":"laptop"}"#, r#"{"name":"ci","app":"shop"}"#].map(|new| {
+        let made = developer.call("POST", "/me/tokens", new.as_bytes());
+        assert_eq!(made.status, 201, "{}", made.text());
+        Browser { token: Some(made.json()["token"].as_str().expect("a token").to_owned()), ..Browser::new(&platform) }
+    });
     let visitors = [
         ("nobody", Browser::new(&platform)),
         ("stranger", invited(&platform, "sam", &[])),
         ("viewer", invited(&platform, "vera", &["--app", "shop", "--app-role", "viewer"])),
-        ("developer", invited(&platform, "dan", &["--app", "shop"])),
+        ("developer", developer),
+        ("token", all),
+        ("token of shop", one),
     ];
     let routes = web::routes();
     assert!(routes.len() > 60, "{} routes", routes.len());
@@ -92,7 +102,7 @@ fn nobody_gets_further_than_the_table_says() {
         for route in &routes {
             // Whoever signs out is somebody else afterwards; and forms of those who are let in without being anybody say 403 of a link
             // that is none in their own words.
-            if route.path == "/sign-out" && *who != "nobody" {
+            if route.path == "/sign-out" && browser.cookie.is_some() {
                 continue;
             }
             let (told, answer) = told(browser, &csrf, route);
@@ -101,7 +111,8 @@ fn nobody_gets_further_than_the_table_says() {
                 wrong.push(format!("{who}: {} {}: {told:?} instead of {expected:?}: {answer}", route.method, route.path));
             }
         }
-        assert!(*who == "nobody" || browser.get("/account").status == 200, "{who} is still signed in");
+        let there = if browser.token.is_some() { "/apps" } else { "/account" };
+        assert!(*who == "nobody" || browser.get(there).status == 200, "{who} is still somebody");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

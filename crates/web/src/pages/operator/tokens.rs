@@ -12,20 +12,11 @@ use serde::Deserialize;
 use super::Tab;
 use crate::access::ForPlatform;
 use crate::answer::Answer;
+use crate::pages::account::tokens::Row;
 use crate::pages::flash::Said;
 use crate::pages::layout::{Nav, Shell, page_with};
-use crate::pages::text::When;
 use crate::pages::visitor::Posted;
-
-#[derive(Debug)]
-struct Row {
-    id: String,
-    name: String,
-    /// Empty for the whole platform.
-    app: String,
-    created: When,
-    used: Option<When>,
-}
+use crate::routes::Detail;
 
 #[derive(Debug, Template)]
 #[template(path = "operator_tokens.html")]
@@ -51,13 +42,7 @@ pub(crate) struct New {
 }
 
 async fn show(control: &Control, shell: Shell, new: New, wrong: String, made: Option<(String, String)>) -> Answer<Response> {
-    let rows = control.tokens().await?.into_iter().map(|token| Row {
-        id: token.id,
-        name: token.name,
-        app: token.app.map(|app| app.to_string()).unwrap_or_default(),
-        created: When::new(token.created_at),
-        used: token.last_used_at.map(When::new),
-    });
+    let rows = control.tokens().await?.into_iter().map(Row::of);
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = TokensPage {
         shell: shell.titled("Tokens").at(Nav::Operator),
@@ -89,33 +74,47 @@ pub(crate) async fn create(
         name => AppName::parse(name).map(Some).map_err(|error| error.to_string()),
     };
     let made = match app {
-        Ok(app) => control.create_token(NewToken { name: new.name.clone(), app }).await.map_err(|error| error.message),
+        Ok(app) => {
+            control.create_token(NewToken { name: new.name.clone(), app, days: None }).await.map_err(|error| error.message)
+        }
         Err(wrong) => Err(wrong),
     };
     match made {
-        Ok(made) => show(&control, shell, New::default(), String::new(), Some((made.summary.name, made.token))).await,
+        Ok(made) => {
+            let detail = Detail(format!("token {} ({})", made.summary.id, made.summary.name));
+            let mut shown = show(&control, shell, New::default(), String::new(), Some((made.summary.name, made.token))).await?;
+            shown.extensions_mut().insert(detail);
+            Ok(shown)
+        }
         Err(wrong) => show(&control, shell, new, wrong, None).await,
     }
 }
 
-/// Revokes one.
+/// Revokes one, also a user's own.
 pub(crate) async fn revoke(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
-    control.delete_token(&id).await?;
-    Ok(Redirect::to(&Said::Revoked.at("/operator/tokens")).into_response())
+    let token = control.delete_token(&id).await?;
+    let whose = token.user.map(|user| format!(" of {user}")).unwrap_or_default();
+    let mut response = Redirect::to(&Said::Revoked.at("/operator/tokens")).into_response();
+    response.extensions_mut().insert(Detail(format!("token {} ({}){whose}", token.id, token.name)));
+    Ok(response)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::pages::gallery::shell;
+    use crate::pages::text::When;
 
     pub(in super::super) fn page(text: &str) -> impl Template + use<> {
         let row = |id: &str, name: &str, app: &str, used: bool| Row {
             id: id.to_owned(),
             name: name.to_owned(),
+            user: if used { text.to_owned() } else { String::new() },
             app: app.to_owned(),
             created: When::new(jiff::Timestamp::UNIX_EPOCH),
             used: used.then(|| When::new(jiff::Timestamp::now())),
+            until: used.then(|| When::new(jiff::Timestamp::now())),
+            ended: used,
         };
         TokensPage {
             shell: shell(text),
