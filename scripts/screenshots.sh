@@ -11,7 +11,7 @@ ADAPTABLE_SCREENSHOTS="$target" "$@" every_page --nocapture
 {
     echo "# Every page"
     echo
-    echo "At 1440 and at 390 pixels, light and dark; \`make screenshots\` makes them anew. What lies below 1400 pixels is cut off."
+    echo "At 1440 and at 390 pixels, light and dark; \`make screenshots\` makes them anew. What lies below 1100 pixels is cut off."
     echo
     echo "| page | wide | | narrow | |"
     echo "| --- | --- | --- | --- | --- |"

@@ -15,9 +15,9 @@ use crate::browser::{Browser, Look};
 /// Widths that are kept as pictures.
 const WIDTHS: [u32; 2] = [1440, 390];
 /// The tallest picture: what lies below is more of the same.
-const TALL: u32 = 1400;
+const TALL: u32 = 1100;
 /// How exact pictures are, of 100: they can be read, and the repository stays small.
-const QUALITY: u32 = 25;
+const QUALITY: u32 = 20;
 
 /// What begins so is for programs.
 const FOR_PROGRAMS: [&str; 5] = ["/api/v1/", "/git/", "/hooks/", "/assets/", "/metrics"];
@@ -86,7 +86,9 @@ impl Walk {
         let Some(pictures) = &self.pictures else { return };
         for width in WIDTHS {
             browser.look(Look { width, height: 844, dark });
-            let high = browser.script("return Math.ceil(document.scrollingElement.scrollHeight)", &json!([])).unwrap_or_default();
+            let high = browser
+                .script("scrollTo(0, 0); return Math.ceil(document.scrollingElement.scrollHeight)", &json!([]))
+                .unwrap_or_default();
             let height = high.as_u64().and_then(|high| u32::try_from(high).ok()).unwrap_or(TALL).min(TALL);
             browser.look(Look { width, height, dark });
             let answer = browser.cdp("Page.captureScreenshot", &json!({"format": "webp", "quality": QUALITY}));

@@ -94,7 +94,9 @@ fn pause_resume_logs_and_delete() {
 
     let status = platform.cli(&["status", "shop", "--json"]).expect(0).json();
     let instance = &status["instances"][0];
-    assert_eq!((&instance["state"], &instance["revision"]), (&json!("ready"), &json!(1)), "{status}");
+    // A tenth of a second without a request, and it is frozen: on a busy machine the question may come after that.
+    assert!(instance["state"] == "ready" || instance["state"] == "frozen", "{status}");
+    assert_eq!(instance["revision"], json!(1), "{status}");
     assert!(instance["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{status}");
     assert!(instance["cpu_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{status}");
     let apps = platform.cli(&["apps", "--json"]).expect(0).json();

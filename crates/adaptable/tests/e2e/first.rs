@@ -85,7 +85,7 @@ fn the_edge_speaks_as_browsers_expect(platform: &testkit::Platform) {
     assert!(page.contains("There is no app at nobody.localhost"), "{page}");
     assert!(page.rsplit('\n').next().is_some_and(|end| end.starts_with("404 text/html")), "{page}");
     let document = insist("application/json");
-    assert!(document.contains("\"unknown_host\"") && document.ends_with("404 application/json"), "{document}");
+    assert!(document.contains("\"unknown_host\"") && document.ends_with("404 application/problem+json"), "{document}");
 }
 
 #[test]
