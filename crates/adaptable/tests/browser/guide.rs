@@ -79,6 +79,7 @@ fn the_guide_is_followed_word_for_word_and_a_push_is_live() {
     let browser = connected(&platform);
 
     // Step 3: Choose a GitHub repo to deploy
+    browser.arrive_at("/repository");
     browser.see(REPOSITORY);
     assert!(browser.offers("Add more GitHub repositories"));
     assert!(!browser.text().contains("garden/site"), "the organisation is not connected");

@@ -111,6 +111,7 @@ fn what_strangers_write_stays_text_in_a_browser() {
     flora.click("Connect GitHub Repository");
     flora.click("flora");
     flora.click("Install & Authorize");
+    flora.arrive_at("/repository");
     flora.see(REPOSITORY);
     flora.choose(REPOSITORY);
     flora.see("main");

@@ -68,6 +68,7 @@ impl Walk {
     pub(crate) fn look(&mut self, browser: &Browser, name: &str) {
         assert!(self.names.insert(name.to_owned()), "two pages are called {name}");
         let path = browser.path();
+        assert!(path.starts_with('/'), "{name}: {path} is not a page of the platform");
         let mut found = audit(browser);
         for dark in [false, true] {
             browser.look(Look { width: WIDTHS[0], height: 900, dark });
