@@ -101,8 +101,6 @@ pub struct Deployment {
     pub diagnosis: Option<String>,
     /// The deployment whose second try it is.
     pub retry_of: Option<DeploymentNumber>,
-    /// Whether a push of GitHub's asked for it.
-    pub pushed: bool,
     /// When it was asked for.
     pub created_at: i64,
     /// When it began.
@@ -114,7 +112,7 @@ pub struct Deployment {
 }
 
 const COLUMNS: &str = "number, state, kind, revision, template, commit_id, error_code, error, help, created_at, started_at, ended_at, \
-    diagnosis, by_kind, by_name, retry_of, pushed";
+    diagnosis, by_kind, by_name, retry_of";
 
 fn place(app: AppId, number: u32) -> String {
     format!("deployment.request:{}:{number}", app.0)
@@ -198,12 +196,6 @@ impl Tx<'_> {
     /// Notes that a deployment is the second try of another one.
     pub fn set_retry_of(&self, app: AppId, number: DeploymentNumber, of: DeploymentNumber) -> Result<(), StoreError> {
         self.db.execute("update deployment set retry_of = ? where app = ? and number = ?", params![of.0, app.0, number.0])?;
-        Ok(())
-    }
-
-    /// Notes that a push of GitHub's asked for a deployment.
-    pub fn set_pushed(&self, app: AppId, number: DeploymentNumber) -> Result<(), StoreError> {
-        self.db.execute("update deployment set pushed = 1 where app = ? and number = ?", params![app.0, number.0])?;
         Ok(())
     }
 
@@ -328,7 +320,6 @@ impl Tx<'_> {
             help: raw.help,
             diagnosis: raw.diagnosis,
             retry_of: raw.retry_of.map(DeploymentNumber),
-            pushed: raw.pushed,
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -358,7 +349,6 @@ struct Raw {
     by_kind: Option<String>,
     by_name: String,
     retry_of: Option<u32>,
-    pushed: bool,
 }
 
 impl Raw {
@@ -380,7 +370,6 @@ impl Raw {
             by_kind: row.get(13)?,
             by_name: row.get(14)?,
             retry_of: row.get(15)?,
-            pushed: row.get(16)?,
         })
     }
 }

@@ -18,6 +18,11 @@ fn name(text: &str) -> AppName {
     AppName::parse(text).expect("a name")
 }
 
+/// A new app of that name.
+fn app(store: &Store, text: &str) -> App {
+    store.write_now(|tx| tx.create_app(&name(text), &Settings::default(), 1)).expect("created")
+}
+
 fn spec(image: &str) -> RevisionSpec {
     RevisionSpec {
         image: image.to_owned(),

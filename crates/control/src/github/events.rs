@@ -88,8 +88,7 @@ impl Control {
         let at = Branch { repository: row.repository, installation, name: row.branch };
         let source = self.fetch_commit(&at, &push.after).await?;
         let (repository, full_name) = (at.repository, source.full_name.clone());
-        let done = move |tx: &Tx<'_>, app: AppId, number: DeploymentNumber| -> Stored {
-            tx.set_pushed(app, number)?;
+        let done = move |tx: &Tx<'_>, app: AppId, _: DeploymentNumber| -> Stored {
             tx.set_source_push(app, &before, &after)?;
             tx.set_source_trouble(app, None)?;
             tx.move_repository(repository, &full_name, Some(installation))?;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use github::{CommitSha, GitHubError, InstallationId, Push, RepositoryId, RepositoryName, RepositoryRef};
-use model::{AppName, DeploymentNumber};
+use model::{AppName, DeploymentNumber, StarterKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use store::{AppId, DeploymentKind, SourceRow, StoreError, Trouble, Tx};
+use store::{AppId, Deployment, DeploymentKind, SourceRow, StoreError, Trouble, Tx};
 
 use super::{Branch, GitHubSource, Hitch, lock};
 use crate::deploy::Request;
@@ -82,19 +82,21 @@ pub(crate) fn once_more(
     open: &[(AppId, AppName, DeploymentNumber)],
     now: i64,
 ) -> std::result::Result<Vec<(AppId, DeploymentNumber)>, StoreError> {
-    let mut newest: BTreeMap<AppId, (&AppName, DeploymentNumber)> = BTreeMap::new();
+    let mut newest: BTreeMap<AppId, (&AppName, Deployment)> = BTreeMap::new();
     for (id, name, number) in open {
         let Some(row) = tx.deployment(*id, *number)? else { continue };
-        if row.kind != DeploymentKind::Settings && newest.get(id).is_none_or(|(_, before)| before < number) {
-            newest.insert(*id, (name, *number));
+        if row.kind != DeploymentKind::Settings && newest.get(id).is_none_or(|(_, before)| before.number < *number) {
+            newest.insert(*id, (name, row));
         }
     }
     let mut again = Vec::new();
-    for (id, (name, number)) in newest {
-        let (Some(row), Some(source)) = (tx.deployment(id, number)?, tx.app_source(id)?) else { continue };
-        if !row.pushed || row.retry_of.is_some() || !source.auto_deploy {
+    for (id, (name, row)) in newest {
+        let Some(source) = tx.app_source(id)? else { continue };
+        let pushed = row.by.is_some_and(|by| by.kind == StarterKind::Push);
+        if !pushed || row.retry_of.is_some() || !source.auto_deploy {
             continue;
         }
+        let number = row.number;
         let retry = Retry { app: name.clone(), id: id.0, deployment: number };
         let body = serde_json::to_vec(&retry).unwrap_or_default();
         // With the time: another app of that name may come after this one.
@@ -146,14 +148,12 @@ impl Control {
             return Ok(format!("{app}: pushes do not deploy that branch any more"));
         }
         let at = Branch { repository: row.repository, installation: row.installation, name: row.branch };
+        let sha = CommitSha::parse(&commit.id).map_err(|error| internal("name a commit on GitHub", &error))?;
         let fetched = match self.inner.uploads.known(&upload) {
             Ok(upload) => GitHubSource { upload, commit, notes: Vec::new(), full_name: row.full_name },
-            Err(_gone) => {
-                let sha = CommitSha::parse(&commit.id).map_err(|error| internal("name a commit on GitHub", &error))?;
-                self.fetch_commit(&at, &sha).await?
-            }
+            Err(_gone) => self.fetch_commit(&at, &sha).await?,
         };
-        let words = format!("deploying {} once more", fetched.commit.id.get(..7).unwrap_or_default());
+        let words = format!("deploying {} once more", sha.short());
         let done = move |tx: &Tx<'_>, app: AppId, new: DeploymentNumber| {
             tx.set_retry_of(app, new, number)?;
             tx.progress_delivery(seq, &words)

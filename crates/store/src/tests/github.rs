@@ -1,16 +1,9 @@
 //! GitHub's part of the state: deliveries are taken once, browsers come back once, reports say what is not told yet.
 
-use model::{AppName, DeploymentNumber, DeploymentState};
+use model::{AppName, DeploymentNumber, DeploymentState, Starter, StarterKind};
 
-use super::open;
-use crate::{
-    AppId, DeliveryState, DeploymentEnd, DeploymentKind, InstallationRow, NewDeployment, NewReport, SourceRow, Store, Trouble,
-};
-
-fn app_named(store: &Store, name: &str) -> AppId {
-    let name = AppName::parse(name).expect("a name");
-    store.write_now(|tx| Ok(tx.create_app(&name, &model::Settings::default(), 1)?.id)).expect("created")
-}
+use super::{app, open};
+use crate::{DeliveryState, DeploymentEnd, DeploymentKind, InstallationRow, NewDeployment, NewReport, SourceRow, Store, Trouble};
 
 fn source(repository: u64, branch: &str) -> SourceRow {
     SourceRow {
@@ -83,7 +76,7 @@ fn a_browser_comes_back_once_and_in_time() {
 fn a_repository_keeps_its_apps_under_another_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let (shop, other) = (app_named(&store, "shop"), app_named(&store, "other"));
+    let (shop, other) = (app(&store, "shop").id, app(&store, "other").id);
     store.write_now(|tx| tx.set_app_source(shop, &source(1, "main"))).expect("linked");
     store.write_now(|tx| tx.set_app_source(other, &source(2, "main"))).expect("linked");
     let trouble = Trouble { message: "gone".to_owned(), help: "look".to_owned(), at: 5 };
@@ -119,7 +112,7 @@ fn a_repository_keeps_its_apps_under_another_name() {
 fn what_github_is_not_told_yet_follows_from_the_state() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let shop = app_named(&store, "shop");
+    let shop = app(&store, "shop").id;
     let new = NewReport { repository: 1, full_name: "octo/hello".to_owned(), installation: 7, commit_id: "c".to_owned() };
     let number = store
         .write_now(|tx| {
@@ -157,7 +150,7 @@ fn what_github_is_not_told_yet_follows_from_the_state() {
 fn without_its_app_nothing_of_github_is_left_but_names() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let shop = app_named(&store, "shop");
+    let shop = app(&store, "shop").id;
     let row = InstallationRow {
         id: 7,
         account: "octo".to_owned(),
@@ -192,7 +185,7 @@ fn without_its_app_nothing_of_github_is_left_but_names() {
 fn a_head_is_known_until_pushes_deploy_no_more() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let shop = app_named(&store, "shop");
+    let shop = app(&store, "shop").id;
     store
         .write_now(|tx| {
             tx.set_app_source(shop, &SourceRow { head: "a".to_owned(), ..source(1, "main") })?;
@@ -216,15 +209,16 @@ fn a_head_is_known_until_pushes_deploy_no_more() {
 fn a_deployment_says_who_asked_for_it_and_whose_second_try_it_is() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let shop = app_named(&store, "shop");
+    let shop = app(&store, "shop").id;
     store
         .write_now(|tx| {
             let new = NewDeployment { kind: DeploymentKind::Source, request: &"x", commit_id: Some("abc"), by: None };
-            let (first, second) = (tx.create_deployment(shop, &new, 1)?, tx.create_deployment(shop, &new, 2)?);
-            tx.set_pushed(shop, first)?;
+            let by = Starter { kind: StarterKind::Push, name: "flora".to_owned() };
+            let first = tx.create_deployment(shop, &NewDeployment { by: Some(&by), ..new }, 1)?;
+            let second = tx.create_deployment(shop, &new, 2)?;
             tx.set_retry_of(shop, second, first)?;
-            let told = |number| Ok::<_, crate::StoreError>(tx.deployment(shop, number)?.map(|row| (row.pushed, row.retry_of)));
-            assert_eq!((told(first)?, told(second)?), (Some((true, None)), Some((false, Some(first)))));
+            let told = |number| Ok::<_, crate::StoreError>(tx.deployment(shop, number)?.map(|row| (row.by, row.retry_of)));
+            assert_eq!((told(first)?, told(second)?), (Some((Some(by.clone()), None)), Some((None, Some(first)))));
             Ok(())
         })
         .expect("written");

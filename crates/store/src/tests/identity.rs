@@ -2,9 +2,9 @@
 
 use model::{AppName, AppRole, PlatformRole, Settings, UserId, UserName};
 
-use super::{name, open};
+use super::{app, name, open};
 use crate::{
-    App, GitHubAccount, KnownToken, LinkFor, NewInvite, NewSession, NewToken, NewUser, Sealer, SignedInBy, Store, TokenScope,
+    GitHubAccount, KnownToken, LinkFor, NewInvite, NewSession, NewToken, NewUser, Sealer, SignedInBy, Store, TokenScope,
 };
 
 const TOKEN: NewToken<'_> = NewToken { name: "ci", user: None, app: None, expires_at: None };
@@ -13,10 +13,6 @@ fn user(store: &Store, text: &str) -> UserId {
     let name = UserName::parse(text).expect("a name");
     let new = NewUser { name: &name, role: PlatformRole::Member, password: None, github: None };
     store.write_now(|tx| Ok(tx.create_user(&new, 1)?.id)).expect("created")
-}
-
-fn app(store: &Store, text: &str) -> App {
-    store.write_now(|tx| tx.create_app(&name(text), &Settings::default(), 1)).expect("created")
 }
 
 #[test]
