@@ -19,7 +19,7 @@ use crate::error::{Result, internal};
 use crate::{Control, clock};
 
 pub use checks::CHECKS;
-pub use look::{Look, Recognised};
+pub use look::{Lacking, Look, Recognised};
 
 /// Drafts that one user may have; a further one takes the place of the oldest.
 const MOST: u32 = 20;

@@ -85,7 +85,7 @@ pub use access_log::{AccessDetail, AccessWriter, access_log};
 pub use account::NewSecondFactor;
 pub use certificates::AuthorityFacts;
 pub use databases::DatabaseStream;
-pub use drafts::{CHECKS, Deployed, Draft, DraftSource, DraftView, Look, Recognised};
+pub use drafts::{CHECKS, Deployed, Draft, DraftSource, DraftView, Lacking, Look, Recognised};
 pub use error::Result;
 pub use figures::CONTENT_TYPE as FIGURES_TYPE;
 pub use github::{Arrival, Branch, GitHubSource, ManifestForm, Purpose, Received};

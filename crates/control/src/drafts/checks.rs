@@ -136,7 +136,11 @@ impl Control {
         let why = self.database_kinds().await.into_iter().find(|(known, _)| *known == kind).and_then(|(_, why)| why);
         match why {
             None => check(PreflightState::Ok, &format!("a database of the kind {} can be made", kind.as_str()), ""),
-            Some(why) => check(PreflightState::Failed, &why, "choose another database, or none, or ask the platform's operator"),
+            Some(why) => check(
+                PreflightState::Failed,
+                &why.to_string(),
+                "choose another database, or none, or ask the platform's operator",
+            ),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is recognised in a draft's source: the template and why, the Python, the start command.
 
+use std::fmt::{self, Display, Formatter};
+
 use build::plan::{Available, Template};
 use build::preflight::Request;
 use model::{DatabaseType, Settings};
@@ -23,6 +25,24 @@ pub struct Recognised {
     pub start: (String, String),
     /// What else is worth knowing.
     pub notes: Vec<String>,
+}
+
+/// Why a kind of database can't be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// What lacks.
+    pub what: String,
+    /// What the platform's operator can do about it; empty where nothing is known.
+    pub help: String,
+}
+
+impl Display for Lacking {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.help.as_str() {
+            "" => f.write_str(&self.what),
+            help => write!(f, "{}; {help}", self.what),
+        }
+    }
 }
 
 /// A source that was looked at.
@@ -90,15 +110,12 @@ impl Control {
     }
 
     /// The kinds of databases, and what stands in the way of each.
-    pub async fn database_kinds(&self) -> Vec<(DatabaseType, Option<String>)> {
+    pub async fn database_kinds(&self) -> Vec<(DatabaseType, Option<Lacking>)> {
         let mut kinds = vec![(DatabaseType::None, None)];
         for kind in [DatabaseType::Postgres, DatabaseType::Mongodb, DatabaseType::Mssql] {
             let why = match self.inner.databases.iter().find(|known| known.kind() == kind) {
-                None => Some("this platform has no server of this kind".to_owned()),
-                Some(known) => known.available().await.err().map(|error| match error.help().as_str() {
-                    "" => error.to_string(),
-                    help => format!("{error}; {help}"),
-                }),
+                None => Some(Lacking { what: "this platform has no server of this kind".to_owned(), help: String::new() }),
+                Some(known) => known.available().await.err().map(|error| Lacking { what: error.to_string(), help: error.help() }),
             };
             kinds.push((kind, why));
         }

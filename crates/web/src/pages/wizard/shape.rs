@@ -192,7 +192,7 @@ async fn database_page(shell: Shell, control: &Control, view: &DraftView, proble
             word: kind.as_str(),
             name,
             what,
-            lacks: lacks.map(|it| it.split(';').next().unwrap_or_default().to_owned()).unwrap_or_default(),
+            lacks: lacks.map(|lacking| lacking.what).unwrap_or_default(),
             chosen: kind == chosen,
         }
     });
@@ -229,7 +229,7 @@ pub(super) async fn choose_database(
     };
     let lacks = control.database_kinds().await.into_iter().find(|(known, _)| *known == kind).and_then(|(_, lacks)| lacks);
     if let Some(lacks) = lacks {
-        return Ok(database_page(shell, &control, &view, Some(Problem::bad_request(lacks))).await);
+        return Ok(database_page(shell, &control, &view, Some(Problem::bad_request(lacks.to_string()))).await);
     }
     control
         .change_draft(&asker.who, &id, move |draft| {
