@@ -43,15 +43,14 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
+    /// One of whom only that is known.
+    fn nobody(address: String, agent: String) -> Self {
+        Self { who: Who::Nobody, token: String::new(), csrf: None, address, agent }
+    }
+
     /// Who sends this request: nobody, where nothing was found out before.
     pub(crate) fn of(parts: &Parts) -> Self {
-        parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
-            who: Who::Nobody,
-            token: String::new(),
-            csrf: None,
-            address: String::new(),
-            agent: String::new(),
-        })
+        parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self::nobody(String::new(), String::new()))
     }
 
     /// The user.
@@ -88,13 +87,7 @@ pub(crate) async fn identify(State(control): State<Control>, request: Request, n
 async fn find(parts: &Parts, control: &Control) -> Result<Asker, Problem> {
     let address = parts.extensions.get::<edge::Visitor>().map(|visitor| visitor.addr.ip().to_canonical().to_string());
     let agent = parts.headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut asker = Asker {
-        who: Who::Nobody,
-        token: String::new(),
-        csrf: None,
-        address: address.unwrap_or_default(),
-        agent: agent.unwrap_or_default(),
-    };
+    let mut asker = Asker::nobody(address.unwrap_or_default(), agent.unwrap_or_default());
     if parts.extensions.get::<FromSocket>().is_some() {
         asker.who = Who::Operator;
     } else if parts.headers.contains_key(header::AUTHORIZATION) {

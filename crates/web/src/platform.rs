@@ -16,7 +16,7 @@ use crate::access::{ForAccount, ForAnyone, ForPlatform};
 use crate::answer::{Answer, Parsed};
 use crate::openapi::{Api, Operation, Tag};
 use crate::paging::{Order, Page};
-use crate::users::noted;
+use crate::routes::Detail;
 
 /// The platform's operations.
 pub(crate) fn operations(api: Api) -> Api {
@@ -178,13 +178,11 @@ pub(crate) async fn create_token(
 }
 
 fn created(created: CreatedToken) -> Response {
-    let detail = format!("token {} ({})", created.summary.id, created.summary.name);
-    noted(detail, (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created)))
+    Detail::token(&created.summary).by((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created)))
 }
 
 fn revoked(token: &TokenSummary) -> Response {
-    let whose = token.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
-    noted(format!("token {} ({}){whose}", token.id, token.name), StatusCode::NO_CONTENT)
+    Detail::token_of(token).by(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn delete_token(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {

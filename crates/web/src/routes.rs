@@ -5,12 +5,13 @@
 
 use std::collections::HashSet;
 
-use axum::Router;
+use api::TokenSummary;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
+use axum::{Extension, Router};
 use control::{Access, Control, Right, asked_by, may};
 use model::AppName;
 
@@ -208,15 +209,31 @@ impl Shown {
 
     /// An answer that shows it, and of which it is to be written down.
     pub(crate) fn by(self, answer: impl IntoResponse) -> Response {
-        let mut response = answer.into_response();
-        response.extensions_mut().insert(self);
-        response
+        (Extension(self), answer).into_response()
     }
 }
 
 /// More for the audit log, put among a response's extensions by its handler; never a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Detail(pub(crate) String);
+
+impl Detail {
+    /// Which token it is about.
+    pub(crate) fn token(token: &TokenSummary) -> Self {
+        Self(format!("token {} ({})", token.id, token.name))
+    }
+
+    /// The same, and whose own it is.
+    pub(crate) fn token_of(token: &TokenSummary) -> Self {
+        let whose = token.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+        Self(Self::token(token).0 + &whose)
+    }
+
+    /// An answer of which the audit log tells that much more.
+    pub(crate) fn by(self, answer: impl IntoResponse) -> Response {
+        (Extension(self), answer).into_response()
+    }
+}
 
 fn allowed(guard: &Guard, asker: &Asker, named: Option<&str>) -> Answer<()> {
     let who = &asker.who;

@@ -7,7 +7,7 @@ use api::{
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use control::Control;
 use http::{StatusCode, header};
 use model::{AppName, UserName};
@@ -169,18 +169,11 @@ fn log(api: Api) -> Api {
     )
 }
 
-/// An answer with more for the audit log.
-pub(crate) fn noted(detail: String, answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    response.extensions_mut().insert(Detail(detail));
-    response
-}
-
 fn user(text: &str) -> Answer<UserName> {
     UserName::parse(text).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
-/// The user who asks; whoever comes by a token or the socket is none.
+/// The user who asks; whoever comes by a token of the platform's or by its socket is none.
 pub(crate) async fn me(asker: Asker, State(control): State<Control>) -> Answer<Json<UserDocument>> {
     if asker.identity().is_none() {
         let message = "this is for users, and you came by a token of the platform's or by its socket";
@@ -208,17 +201,17 @@ pub(crate) async fn change(
     let role = patch.role.map(|role| format!(", role {role}")).unwrap_or_default();
     let locked = patch.disabled.map(|out| if out { ", locked out" } else { ", let in" }).unwrap_or_default();
     let changed = control.change_user(&user(&name)?, patch).await?;
-    Ok(noted(format!("{name}{role}{locked}"), Json(changed)))
+    Ok(Detail(format!("{name}{role}{locked}")).by(Json(changed)))
 }
 
 pub(crate) async fn delete(_: ForPlatform, State(control): State<Control>, Path(name): Path<String>) -> Answer<Response> {
     control.delete_user(&user(&name)?).await?;
-    Ok(noted(name, StatusCode::NO_CONTENT))
+    Ok(Detail(name).by(StatusCode::NO_CONTENT))
 }
 
 pub(crate) async fn end_sessions(_: ForPlatform, State(control): State<Control>, Path(name): Path<String>) -> Answer<Response> {
     control.end_sessions_of(&user(&name)?).await?;
-    Ok(noted(name, StatusCode::NO_CONTENT))
+    Ok(Detail(name).by(StatusCode::NO_CONTENT))
 }
 
 pub(crate) async fn invites(_: ForPlatform, State(control): State<Control>) -> Answer<Json<Vec<InviteDocument>>> {
@@ -233,12 +226,12 @@ pub(crate) async fn create_invite(
 ) -> Answer<Response> {
     let created: CreatedInvite = control.create_invite(&asker.who, new).await?;
     let detail = format!("invitation {} as {}: {}", created.invite.id, created.invite.role, created.invite.note);
-    Ok(noted(detail, (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created))))
+    Ok(Detail(detail).by((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created))))
 }
 
 pub(crate) async fn delete_invite(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
     control.delete_invite(&id).await?;
-    Ok(noted(format!("invitation {id}"), StatusCode::NO_CONTENT))
+    Ok(Detail(format!("invitation {id}")).by(StatusCode::NO_CONTENT))
 }
 
 pub(crate) async fn create_sign_in_link(
@@ -248,7 +241,7 @@ pub(crate) async fn create_sign_in_link(
 ) -> Answer<Response> {
     let link: SignInLink = control.sign_in_link(new.user.as_ref()).await?;
     let detail = link.user.as_ref().map_or_else(|| "the first operator".to_owned(), UserName::to_string);
-    Ok(noted(format!("for {detail}"), (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(link))))
+    Ok(Detail(format!("for {detail}")).by((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(link))))
 }
 
 pub(crate) async fn sessions(ForAccount(me): ForAccount, State(control): State<Control>) -> Answer<Json<Vec<SessionDocument>>> {
@@ -280,7 +273,7 @@ pub(crate) async fn set_member(
     Parsed(MemberRole { role }): Parsed<MemberRole>,
 ) -> Answer<Response> {
     let member = control.set_member(&app, &user(&name)?, role).await?;
-    Ok(noted(format!("{name} as {role}"), Json(member)))
+    Ok(Detail(format!("{name} as {role}")).by(Json(member)))
 }
 
 pub(crate) async fn remove_member(
@@ -289,7 +282,7 @@ pub(crate) async fn remove_member(
     Path((_, name)): Path<(String, String)>,
 ) -> Answer<Response> {
     control.remove_member(&app, &user(&name)?).await?;
-    Ok(noted(name, StatusCode::NO_CONTENT))
+    Ok(Detail(name).by(StatusCode::NO_CONTENT))
 }
 
 /// Which part of the audit log.

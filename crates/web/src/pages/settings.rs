@@ -316,9 +316,7 @@ fn saved_only(mut error: ErrorBody) -> ErrorBody {
 
 /// Leads on, and tells the audit log which settings were changed.
 fn noted(keys: &[String], to: &str) -> Response {
-    let mut response = Redirect::to(to).into_response();
-    response.extensions_mut().insert(Detail(keys.join(", ")));
-    response
+    Detail(keys.join(", ")).by(Redirect::to(to))
 }
 
 /// In what the stored document differs from what was typed, as people read it; values of variables stay hidden.

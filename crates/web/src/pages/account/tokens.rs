@@ -2,7 +2,7 @@
 
 use api::{ErrorBody, NewToken, TokenSummary};
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use control::Control;
 use model::AppName;
 use serde::Deserialize;
@@ -93,11 +93,9 @@ pub(crate) async fn create(
     };
     match made {
         Ok(made) => {
-            let detail = Detail(format!("token {} ({})", made.summary.id, made.summary.name));
+            let detail = Detail::token(&made.summary);
             let extra = Extra { made: Some((made.summary.name, made.token)), ..Extra::default() };
-            let mut response = show(&visitor, shell, &control, extra).await?;
-            response.extensions_mut().insert(detail);
-            Ok(response)
+            Ok(detail.by(show(&visitor, shell, &control, extra).await?))
         }
         Err(error) => show(&visitor, shell, &control, Extra { error: Some(error), typed: new, made: None }).await,
     }
@@ -106,7 +104,5 @@ pub(crate) async fn create(
 /// Revokes one.
 pub(crate) async fn revoke(visitor: Visitor, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
     let token = control.delete_own_token(myself(&visitor)?, &id).await?;
-    let mut response = Redirect::to(&Said::Revoked.at(PAGE)).into_response();
-    response.extensions_mut().insert(Detail(format!("token {} ({})", token.id, token.name)));
-    Ok(response)
+    Ok(Detail::token(&token).by(Redirect::to(&Said::Revoked.at(PAGE))))
 }

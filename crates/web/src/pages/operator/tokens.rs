@@ -3,7 +3,7 @@
 use api::NewToken;
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use control::Control;
 use http::StatusCode;
 use model::AppName;
@@ -81,10 +81,9 @@ pub(crate) async fn create(
     };
     match made {
         Ok(made) => {
-            let detail = Detail(format!("token {} ({})", made.summary.id, made.summary.name));
-            let mut shown = show(&control, shell, New::default(), String::new(), Some((made.summary.name, made.token))).await?;
-            shown.extensions_mut().insert(detail);
-            Ok(shown)
+            let detail = Detail::token(&made.summary);
+            let made = Some((made.summary.name, made.token));
+            Ok(detail.by(show(&control, shell, New::default(), String::new(), made).await?))
         }
         Err(wrong) => show(&control, shell, new, wrong, None).await,
     }
@@ -93,10 +92,7 @@ pub(crate) async fn create(
 /// Revokes one, also a user's own.
 pub(crate) async fn revoke(_: ForPlatform, State(control): State<Control>, Path(id): Path<String>) -> Answer<Response> {
     let token = control.delete_token(&id).await?;
-    let whose = token.user.map(|user| format!(" of {user}")).unwrap_or_default();
-    let mut response = Redirect::to(&Said::Revoked.at("/operator/tokens")).into_response();
-    response.extensions_mut().insert(Detail(format!("token {} ({}){whose}", token.id, token.name)));
-    Ok(response)
+    Ok(Detail::token_of(&token).by(Redirect::to(&Said::Revoked.at("/operator/tokens"))))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Members of an app: who may look, change and own.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use control::Control;
 use http::StatusCode;
 use model::{AppName, AppRole, UserName};
@@ -69,7 +69,5 @@ pub(crate) async fn change(
         return show(&control, &visitor.who, &app, shell, StatusCode::UNPROCESSABLE_ENTITY, draft).await;
     }
     let address = format!("{}#members", Said::Saved.at(&format!("/apps/{app}/settings")));
-    let mut response = Redirect::to(&address).into_response();
-    response.extensions_mut().insert(Detail(format!("{} {} {}", change.deed, change.user, change.role)));
-    Ok(response)
+    Ok(Detail(format!("{} {} {}", change.deed, change.user, change.role)).by(Redirect::to(&address)))
 }

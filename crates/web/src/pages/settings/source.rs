@@ -2,7 +2,7 @@
 
 use api::{AppSource, ErrorBody, ErrorCode};
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use control::{Control, Who};
 use model::AppName;
 use serde::Deserialize;
@@ -59,10 +59,15 @@ pub(crate) struct Change {
     pub(super) deed: String,
 }
 
+/// What the form has as `shown`.
+fn number(linked: Option<&AppSource>) -> String {
+    linked.map(|it| it.repository_id.to_string()).unwrap_or_default()
+}
+
 /// What is stored, or what was typed in its place.
 pub(super) async fn origin(control: &Control, app: &AppName, refused: Option<Refused>) -> Answer<Origin> {
     let linked = control.app_source(app).await?;
-    let shown = linked.as_ref().map(|it| it.repository_id.to_string()).unwrap_or_default();
+    let shown = number(linked.as_ref());
     // What was refused was typed with what is stored now in view from here on: sent again, that is what it is about.
     let (form, wrong) = if let Some(Refused { form, error }) = refused {
         (Change { shown, ..form }, Some(error))
@@ -90,9 +95,7 @@ pub(crate) async fn change(
     match apply(&control, &visitor.who, &app, &form).await {
         Ok((said, detail)) => {
             let address = format!("{}#source", said.at(&format!("/apps/{app}/settings")));
-            let mut response = Redirect::to(&address).into_response();
-            response.extensions_mut().insert(Detail(detail));
-            Ok(response)
+            Ok(Detail(detail).by(Redirect::to(&address)))
         }
         Err(error) => {
             let status = answer::status(&error);
@@ -105,8 +108,7 @@ pub(crate) async fn change(
 /// Does what the form says; what to say of it, and a line for the audit log.
 async fn apply(control: &Control, who: &Who, app: &AppName, form: &Change) -> Result<(Said, String), ErrorBody> {
     let linked = control.app_source(app).await?;
-    let shown = linked.as_ref().map(|it| it.repository_id.to_string()).unwrap_or_default();
-    if form.shown != shown {
+    if form.shown != number(linked.as_ref()) {
         return Err(ErrorBody::new(ErrorCode::Conflict, "somebody has changed the app's source while you were at it")
             .help("look at what is stored now, and save again"));
     }

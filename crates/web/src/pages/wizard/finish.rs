@@ -5,7 +5,7 @@ use askama::Template;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use control::{Control, DraftSource, DraftView, Who};
 use http::StatusCode;
 use model::AppName;
@@ -278,9 +278,7 @@ pub(super) async fn deploy(
     match control.deploy_draft(&asker.who, &id).await {
         Ok(accepted) => {
             let address = format!("/apps/{}/deployments/{}", accepted.app, accepted.deployment);
-            let mut response = Redirect::to(&address).into_response();
-            response.extensions_mut().insert(Detail(format!("{}, deployment {}", accepted.app, accepted.deployment)));
-            Ok(response)
+            Ok(Detail(format!("{}, deployment {}", accepted.app, accepted.deployment)).by(Redirect::to(&address)))
         }
         Err(error) if error.code == api::ErrorCode::Internal => Err(error.into()),
         Err(error) => checks_page(shell, &asker, &control, &view, false, Some(Problem(error))).await,
