@@ -304,19 +304,10 @@ impl Browser {
         self.post("/execute/sync", &json!({"script": script, "args": arguments}))
     }
 
-    /// The window as it is, or the whole page, as PNG.
-    pub(crate) fn picture(&self, whole: bool) -> Vec<u8> {
-        let answer = self.cdp("Page.captureScreenshot", &json!({"format": "png", "captureBeyondViewport": whole}));
+    /// A picture, by Chromium's `Page.captureScreenshot` with these parameters.
+    pub(crate) fn picture(&self, parameters: &Value) -> Vec<u8> {
+        let answer = self.cdp("Page.captureScreenshot", parameters);
         STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
-    }
-
-    /// The whole page at this width, as high as it is, without what moves.
-    pub(crate) fn whole_picture(&self, width: u32, dark: bool) -> Vec<u8> {
-        self.look(Look { width, height: 900, dark });
-        let high = self.script("return Math.ceil(document.scrollingElement.scrollHeight)", &json!([])).unwrap_or_default();
-        let height = high.as_u64().and_then(|high| u32::try_from(high).ok()).unwrap_or(900).clamp(900, 12_000);
-        self.look(Look { width, height, dark });
-        self.picture(false)
     }
 
     /// What the console has complained of since the last time, without what is expected.
@@ -400,7 +391,7 @@ impl Browser {
     #[track_caller]
     fn give_up(&self, what: &str) -> ! {
         let picture = kept();
-        fs::write(&picture, self.picture(true)).expect("a file");
+        fs::write(&picture, self.picture(&json!({"format": "png", "captureBeyondViewport": true}))).expect("a file");
         let console = self.complaints();
         panic!(
             "not there: {what}\n--- {} ({})\n{}\n--- console\n{}",

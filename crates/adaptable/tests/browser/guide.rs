@@ -46,9 +46,17 @@ pub(crate) fn make_the_app(operator: &Browser) {
 }
 
 #[track_caller]
-pub(crate) fn sign_in_to_github(browser: &Browser, login: &str) {
+fn sign_in_to_github(browser: &Browser, login: &str) {
     browser.select("Username", login);
     browser.click("Sign in");
+}
+
+/// On GitHub's page: gives the App an account's repositories. GitHub names them as well, so what comes next is looked for on ours.
+#[track_caller]
+pub(crate) fn install(browser: &Browser, account: &str) {
+    browser.click(account);
+    browser.click("Install & Authorize");
+    browser.arrive_at("/repository");
 }
 
 /// Step 2: Connect to GitHub. The browser is flora's, who has never been there before.
@@ -58,7 +66,12 @@ pub(crate) fn connected(platform: &Platform) -> Browser {
     become_operator(platform, &operator);
     make_the_app(&operator);
     drop(operator);
+    connect(platform)
+}
 
+/// The same, where the GitHub App is made already.
+#[track_caller]
+pub(crate) fn connect(platform: &Platform) -> Browser {
     let browser = Browser::open(platform);
     browser.goto("/");
     browser.click("Sign in with GitHub");
@@ -68,8 +81,7 @@ pub(crate) fn connected(platform: &Platform) -> Browser {
     browser.click("Deploy your first app");
     browser.click("Connect GitHub Repository");
     browser.see("Where do you want to install it?");
-    browser.click("flora");
-    browser.click("Install & Authorize");
+    install(&browser, "flora");
     browser
 }
 
@@ -79,7 +91,6 @@ fn the_guide_is_followed_word_for_word_and_a_push_is_live() {
     let browser = connected(&platform);
 
     // Step 3: Choose a GitHub repo to deploy
-    browser.arrive_at("/repository");
     browser.see(REPOSITORY);
     assert!(browser.offers("Add more GitHub repositories"));
     assert!(!browser.text().contains("garden/site"), "the organisation is not connected");

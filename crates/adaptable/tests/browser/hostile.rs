@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::Platform;
 
 use crate::browser::Browser;
-use crate::guide::{REPOSITORY, make_the_app, sign_in_to_github, world};
+use crate::guide::{REPOSITORY, connect, make_the_app, world};
 use crate::people::become_operator;
 use crate::steps::greeter;
 
@@ -101,17 +101,7 @@ fn what_strangers_write_stays_text_in_a_browser() {
     let files = [("myapp.py", greeter("Hello")), ("requirements.txt", "flask\ngunicorn\n".to_owned())];
     let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
     github.commit(REPOSITORY, BRANCH, &files, HOSTILE);
-    let flora = Browser::open(&platform);
-    flora.goto("/");
-    flora.click("Sign in with GitHub");
-    sign_in_to_github(&flora, "flora");
-    flora.click("Authorize Adaptable at the garden");
-    flora.arrive("/apps");
-    flora.click("Deploy your first app");
-    flora.click("Connect GitHub Repository");
-    flora.click("flora");
-    flora.click("Install & Authorize");
-    flora.arrive_at("/repository");
+    let flora = connect(&platform);
     flora.see(REPOSITORY);
     flora.choose(REPOSITORY);
     flora.see("main");

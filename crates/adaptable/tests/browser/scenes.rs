@@ -2,7 +2,7 @@
 
 use crate::browser::Browser;
 use crate::furnished::{Furnished, GUESTBOOK};
-use crate::guide::make_the_app;
+use crate::guide::{install, make_the_app};
 use crate::people::{OPERATOR, PASSWORD, first_link};
 use crate::steps::DEPLOYMENT;
 use crate::walk::Walk;
@@ -44,8 +44,7 @@ pub(crate) fn wizard(walk: &mut Walk, world: &Furnished) {
     browser.see("You haven't connected");
     walk.look(browser, "new-to-connect");
     browser.click("Connect GitHub Repository");
-    browser.click("olive");
-    browser.click("Install & Authorize");
+    install(browser, "olive");
     careless(walk, browser);
 
     let choose = |repository: &str| {
@@ -95,8 +94,6 @@ pub(crate) fn wizard(walk: &mut Walk, world: &Furnished) {
 
 /// A repository whose checks fail; the first one that is chosen, so the list of repositories is open.
 fn careless(walk: &mut Walk, browser: &Browser) {
-    // GitHub's own page names it, too.
-    browser.arrive_at("/repository");
     browser.see("olive/poems");
     walk.look(browser, "wizard-repository");
     browser.choose("olive/poems");

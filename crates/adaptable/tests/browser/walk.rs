@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::audit::{audit, barriers, narrow};
@@ -92,8 +90,7 @@ impl Walk {
                 .unwrap_or_default();
             let height = high.as_u64().and_then(|high| u32::try_from(high).ok()).unwrap_or(TALL).min(TALL);
             browser.look(Look { width, height, dark });
-            let answer = browser.cdp("Page.captureScreenshot", &json!({"format": "webp", "quality": QUALITY}));
-            let picture = STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64");
+            let picture = browser.picture(&json!({"format": "webp", "quality": QUALITY}));
             let scheme = if dark { "dark" } else { "light" };
             fs::write(pictures.join(format!("{name}-{width}-{scheme}.webp")), picture).expect("a file");
         }
