@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, StatusCode, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 
 use super::connection::Connection;
 use crate::app::counters::Ended;
@@ -30,7 +30,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(connection: &Connection, request: &Request<Incoming>, began: Instant) -> Self {
+    /// Of a request that has come; `noted` is asked where there is a log.
+    pub(super) fn new(
+        connection: &Connection,
+        has_body: bool,
+        began: Instant,
+        noted: impl FnOnce() -> AccessRecord,
+    ) -> Self {
         let log = connection.worker.shared.access_log.as_ref();
         Self {
             app: None,
@@ -38,14 +44,19 @@ impl Record {
             began,
             sent: 0,
             counted: 0,
-            received: (!request.body().is_end_stream()).then(Arc::default),
-            log: log.map(|log| (log.clone(), Box::new(noted(connection, request)))),
+            received: has_body.then(Arc::default),
+            log: log.map(|log| (log.clone(), Box::new(noted()))),
         }
     }
 
     /// The request is this app's: it counts there from now on.
     pub(super) fn belongs_to(&mut self, app: &Arc<AppHandle>) {
         self.app = Some((Arc::clone(app), app.arrive(self.began)));
+    }
+
+    /// Somebody else begins with the request anew.
+    pub(super) fn forget(mut self) {
+        (self.app, self.log) = (None, None);
     }
 
     pub(super) fn went_to(&mut self, upstream: &Arc<Upstream>) {
@@ -109,7 +120,7 @@ impl Drop for Record {
 }
 
 /// What is there of a request at its beginning.
-fn noted(connection: &Connection, request: &Request<Incoming>) -> AccessRecord {
+pub(super) fn noted(connection: &Connection, request: &Request<Incoming>) -> AccessRecord {
     let header = |name| request.headers().get(name).cloned();
     let authority = || request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
     AccessRecord {

@@ -9,14 +9,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::{Method, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 pub(super) use body::ClientBody;
-pub(super) use head::{Added, is_plain, request_head};
+use body::Framing;
+use head::Head;
+pub(super) use head::{Added, begin, end, is_plain, request_head};
 
 /// The most that a response's head may take; an app's may be larger than a visitor's: cookies by the dozen.
 const MAX_HEAD: usize = 128 * 1024;
@@ -43,6 +45,49 @@ pub(super) enum ClientError {
     Gibberish,
 }
 
+/// A response's head as it came, and the connection on which its body comes.
+#[derive(Debug)]
+pub(super) struct Received {
+    client: Client,
+    head: Head,
+    /// Of the head, at the beginning of what has been read.
+    length: usize,
+}
+
+impl Received {
+    /// The response, without what concerns the connection.
+    pub(super) fn into_response(self, method: &Method) -> Result<Response<ClientBody>, ClientError> {
+        let Self { mut client, head, length } = self;
+        let bytes = client.buffer.split_to(length).freeze();
+        head.into_response(&bytes, method, client)
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Writes the response's head for a visitor of HTTP/1.1, without what concerns our connection. A response that says more
+    /// about its connection than whether it stays comes back as it is: [`Self::into_response`] reads it with more care.
+    pub(super) fn write(mut self, method: &Method, is_last: bool, out: &mut Vec<u8>) -> Result<Written, ClientError> {
+        match self.head.write(&self.client.buffer[..self.length], method, is_last, out)? {
+            Some((framing, keep_alive)) => {
+                self.client.buffer.advance(self.length);
+                let is_chunked = !matches!(framing, Framing::Length(_));
+                Ok(Written::Head(ClientBody::new(self.client, framing, keep_alive), is_chunked))
+            }
+            None => Ok(Written::Not(self)),
+        }
+    }
+}
+
+/// What became of writing a response's head.
+pub(super) enum Written {
+    /// It is there, and this body follows, in chunks or as it is.
+    Head(ClientBody, bool),
+    /// Nothing was written.
+    Not(Received),
+}
+
 impl Client {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, buffer: BytesMut::new() }
@@ -67,7 +112,7 @@ impl Client {
 
     /// Sends a request's head and waits for its response's. `reused` says that the connection has served before: then its
     /// failing at once means that it was closed meanwhile.
-    pub(super) async fn send(mut self, head: &[u8], method: &Method, reused: bool) -> Result<Response<ClientBody>, ClientError> {
+    pub(super) async fn send(mut self, head: &[u8], reused: bool) -> Result<Received, ClientError> {
         if let Err(error) = self.stream.write_all(head).await {
             // An app may answer without having read, and close: the answer may be there all the same.
             if reused || !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
@@ -80,14 +125,14 @@ impl Client {
             if scanned < self.buffer.len() {
                 scanned = self.buffer.len();
                 if let Some((head, length)) = head::response(&self.buffer)? {
-                    let bytes = self.buffer.split_to(length).freeze();
                     if head.status == StatusCode::SWITCHING_PROTOCOLS {
                         // Nobody asked for it.
                         return Err(ClientError::Gibberish);
                     }
                     if !head.status.is_informational() {
-                        return head.into_response(&bytes, method, self);
+                        return Ok(Received { client: self, head, length });
                     }
+                    self.buffer.advance(length);
                     interim += 1;
                     if interim > MAX_INTERIM {
                         return Err(ClientError::Gibberish);

@@ -22,8 +22,9 @@ use tokio::task::spawn_local;
 use super::drain::{Graceful, Idle};
 use super::inspect::{Flood, Framing, Inspector, Signs};
 use super::io::{VisitorStream, Wire};
+use super::response::VisitorBody;
 use super::worker::Worker;
-use super::{headers, redirect, request};
+use super::{headers, http1 as usual, redirect, request};
 use crate::{EdgeBody, HostName, Limits, Plain};
 
 /// How an HTTP/2 connection begins that was not agreed upon in a TLS handshake (RFC 9113, section 3.3).
@@ -112,33 +113,55 @@ struct Start {
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(worker: Rc<Worker>, stream: S, start: Start) {
     let Start { peer, is_h2, scheme, sni } = start;
-    let limits = worker.shared.limits.clone();
-    let drain = Rc::clone(&worker.drain);
     let ip = peer.ip().to_canonical().to_string();
     let forwarded_for = HeaderValue::from_str(&ip).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let signs = Arc::new(Signs::default());
-    let inspector = if is_h2 { Inspector::Http2(Flood::new(Instant::now())) } else { Inspector::Http1(Framing::default()) };
-    let io = TokioIo::new(VisitorStream::new(stream, limits.write_stall, Arc::clone(&signs), inspector));
+    let signs = Arc::default();
     let connection = Rc::new(Connection { worker, peer, is_h2, scheme, forwarded_for, sni, host: RefCell::default(), signs });
-    // Every request holds its connection until its answer has ended.
-    let held = Rc::downgrade(&connection);
-    let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
-    let answer = move |incoming| {
-        let connection = Rc::clone(&connection);
-        async move { Ok::<_, Infallible>(connection.leaving(request::answer(Rc::clone(&connection), incoming).await?)) }
-    };
     let ended = if is_h2 {
-        // In a box: each request becomes a task, and its future is moved many times on the way there.
-        let service = service_fn(move |incoming| Box::pin(answer(incoming)));
-        drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
+        serve_http2(connection, stream).await
     } else {
-        // The time for the next header block runs while it is idle.
-        let service = service_fn(answer);
-        drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades(), None::<Idle<fn() -> bool>>).await
+        match usual::serve(&connection, stream).await {
+            // In a box, so that the usual connection does not take the memory that only this one needs.
+            Some(stream) => Box::pin(serve_http1(connection, stream)).await,
+            None => None,
+        }
     };
     if let Some(Err(error)) = ended {
         tracing::debug!(%peer, %error, "a visitor's connection broke");
     }
+}
+
+type Ended = Option<Result<(), hyper::Error>>;
+
+async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connection: Rc<Connection>, stream: S) -> Ended {
+    let drain = Rc::clone(&connection.worker.drain);
+    let limits = connection.worker.shared.limits.clone();
+    let io = visitor(&connection, stream, Inspector::Http2(Flood::new(Instant::now())));
+    // Every request holds its connection until its answer has ended.
+    let held = Rc::downgrade(&connection);
+    let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
+    // In a box: each request becomes a task, and its future is moved many times on the way there.
+    let service = service_fn(move |incoming| Box::pin(answer(Rc::clone(&connection), incoming)));
+    drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connection: Rc<Connection>, stream: S) -> Ended {
+    let drain = Rc::clone(&connection.worker.drain);
+    let limits = connection.worker.shared.limits.clone();
+    let io = visitor(&connection, stream, Inspector::Http1(Framing::default()));
+    let service = service_fn(move |incoming| answer(Rc::clone(&connection), incoming));
+    // The time for the next header block runs while it is idle.
+    drain.run(http1_builder(&limits).serve_connection(io, service).with_upgrades(), None::<Idle<fn() -> bool>>).await
+}
+
+/// A connection's stream as hyper reads and writes it.
+fn visitor<S>(connection: &Connection, stream: S, inspector: Inspector) -> TokioIo<VisitorStream<S>> {
+    let stall = connection.worker.shared.limits.write_stall;
+    TokioIo::new(VisitorStream::new(stream, stall, Arc::clone(&connection.signs), inspector))
+}
+
+async fn answer(connection: Rc<Connection>, incoming: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
+    Ok(connection.leaving(request::answer(Rc::clone(&connection), incoming).await?))
 }
 
 async fn serve_redirects(worker: Rc<Worker>, stream: TcpStream) {

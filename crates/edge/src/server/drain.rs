@@ -65,7 +65,7 @@ impl Drain {
         poll_fn(|cx| {
             if !registered {
                 // The task's waker stays the same, since nothing lies between the task and this future that has its own.
-                self.wakers.borrow_mut().insert(entry.id, cx.waker().clone());
+                entry.wakes(cx.waker());
                 registered = true;
             }
             let end = match self.phase.get() {
@@ -148,6 +148,18 @@ impl Drain {
 pub(super) struct Entry {
     drain: Rc<Drain>,
     id: u64,
+}
+
+impl Entry {
+    /// Has this task told when idle connections are to end.
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.drain.wakers.borrow_mut().insert(self.id, waker.clone());
+    }
+
+    /// Whether idle connections are to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.drain.phase.get() == Phase::Ending
+    }
 }
 
 impl Drop for Entry {

@@ -113,7 +113,7 @@ impl Forward<'_> {
     }
 
     /// A place on an instance.
-    async fn place(&mut self) -> Result<Lease, Page> {
+    pub(super) async fn place(&mut self) -> Result<Lease, Page> {
         if let Some(lease) = self.app.try_acquire() {
             return Ok(lease);
         }

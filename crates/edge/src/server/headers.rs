@@ -69,15 +69,15 @@ pub(crate) fn count_for_app(headers: &HeaderMap, is_h2: bool) -> usize {
 }
 
 /// Whether a visitor's field goes on to the app as it is, unless `Connection` lists it.
-pub(super) fn is_for_app(name: &HeaderName) -> bool {
-    !is_hop_by_hop(name) && *name != header::HOST && *name != header::EXPECT && !is_reserved(name.as_str())
+pub(super) fn is_for_app(name: &str) -> bool {
+    !is_hop_by_hop(name) && name != "host" && name != "expect" && !is_reserved(name)
 }
 
-/// Whether a field concerns one connection only, whatever `Connection` lists.
-pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+/// Whether a field concerns one connection only, whatever `Connection` lists. Names are in lower case.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
     // The same as to look into the list, at the price of one comparison.
     matches!(
-        name.as_str(),
+        name,
         "connection"
             | "keep-alive"
             | "proxy-connection"
@@ -226,9 +226,20 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 }
 
 /// The elements of one line of such a header.
-pub(super) fn tokens_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
+fn tokens_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
     let line = value.to_str().unwrap_or_default();
     line.split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// The elements of one line of such a header that is still bytes.
+pub(super) fn tokens_in(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// A number in decimal digits and nothing else.
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
 /// Says that an answer is the last one on its connection (RFC 9112 section 9.6), where that is so.
@@ -333,9 +344,9 @@ mod tests {
 
     #[test]
     fn the_list_and_the_comparison_are_the_same() {
-        assert!(HOP_BY_HOP.iter().all(is_hop_by_hop));
+        assert!(HOP_BY_HOP.iter().all(|name| is_hop_by_hop(name.as_str())));
         let others = [header::HOST, header::TRAILER, header::CONTENT_LENGTH, header::EXPECT, X_FORWARDED_FOR, header::DATE];
-        assert!(!others.iter().any(is_hop_by_hop));
+        assert!(!others.iter().any(|name| is_hop_by_hop(name.as_str())));
     }
 
     #[test]

@@ -2,23 +2,25 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
-use super::access::Record;
+use super::access::{self, Record};
 use super::connection::Connection;
 use super::forward::Forward;
 use super::headers;
 use super::response::{self, VisitorBody};
 use crate::pages::Page;
-use crate::{Target, Visitor, host};
+use crate::{AppHandle, Target, Visitor, host};
 
 /// Answers one request of a connection.
 pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
-    let mut record = Record::new(&connection, &request, Instant::now());
+    let has_body = !request.body().is_end_stream();
+    let mut record = Record::new(&connection, has_body, Instant::now(), || access::noted(&connection, &request));
     let accept = request.headers().get(header::ACCEPT).cloned();
     let routed = route(&connection, &request);
     let (target, host) = match routed {
@@ -30,11 +32,7 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
     };
     Ok(match target {
         Target::App(app) => {
-            let app = app.choose();
-            record.belongs_to(&app);
-            if app.take_watched() {
-                connection.worker.shared.activate.resumed(&app);
-            }
+            let app = begin(&connection, &app, &mut record);
             let forward = Forward { connection: &connection, app: &app, host: &host, record };
             match forward.run(request).await {
                 Ok(response) => response,
@@ -70,9 +68,14 @@ fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target
         return Err(Page::large_header());
     }
     let written = host_header(request)?;
+    Ok((target(connection, &written)?, written))
+}
+
+/// The target of a request that names this host.
+pub(super) fn target(connection: &Connection, written: &HeaderValue) -> Result<Target, Page> {
     let mut seen = connection.host.borrow_mut();
     let name = match &mut *seen {
-        Some((text, name)) if *text == written => name,
+        Some((text, name)) if text == written => name,
         seen => {
             let text = written.to_str().map_err(|_invalid| Page::bad_host())?;
             let (name, _) = host::split(text).ok_or_else(Page::bad_host)?;
@@ -92,10 +95,17 @@ fn route(connection: &Connection, request: &Request<Incoming>) -> Result<(Target
             return Err(Page::misdirected(name));
         }
     }
-    match target.cloned() {
-        Some(target) => Ok((target, written)),
-        None => Err(Page::unknown_host(name)),
+    target.cloned().ok_or_else(|| Page::unknown_host(name))
+}
+
+/// A request of an app begins: the revision whose turn it is gets it.
+pub(super) fn begin(connection: &Connection, app: &Arc<AppHandle>, record: &mut Record) -> Arc<AppHandle> {
+    let app = app.choose();
+    record.belongs_to(&app);
+    if app.take_watched() {
+        connection.worker.shared.activate.resumed(&app);
     }
+    app
 }
 
 /// The host that a request names, exactly once.

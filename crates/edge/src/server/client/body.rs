@@ -16,7 +16,7 @@ const MOST: usize = 64 * 1024;
 
 /// Where a body ends.
 #[derive(Debug)]
-pub(super) enum Framing {
+pub(in crate::server) enum Framing {
     /// After so many more bytes.
     Length(u64),
     /// Where its chunks say.
@@ -50,6 +50,19 @@ impl ClientBody {
     pub(in crate::server) fn take_client(&mut self) -> Option<Client> {
         let client = self.client.take_if(|_| self.keep_alive)?;
         (client.buffer.is_empty() && self.is_over()).then_some(client)
+    }
+
+    /// Moves the whole body to where the head is, where all of it has come already; its bytes.
+    pub(in crate::server) fn take_whole(&mut self, out: &mut Vec<u8>) -> Option<u64> {
+        let (Framing::Length(length), Some(client)) = (&mut self.framing, &mut self.client) else { return None };
+        let buffered = client.buffer.len() as u64;
+        if buffered != *length {
+            return None;
+        }
+        out.extend_from_slice(&client.buffer);
+        client.buffer.clear();
+        *length = 0;
+        Some(buffered)
     }
 
     /// Whether no byte of the body is missing. What has been read of it may still be in the buffer.

@@ -9,6 +9,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{ClientBody, Framing};
 use super::{Client, ClientError};
+use crate::server::encode;
 use crate::server::headers::{self, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 
 /// Fields that a response may have.
@@ -32,36 +33,55 @@ pub(in crate::server) struct Added<'a> {
 /// A request's head as the app is to see it; the same as [`headers::for_app`] makes of it.
 pub(in crate::server) fn request_head(method: &Method, path: &str, headers: &HeaderMap, added: &Added<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[method.as_str().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\nhost: ", added.host.as_bytes(), b"\r\n"]);
+    begin(method, path, added, &mut out);
     let listed: Vec<&str> = headers::listed(headers).collect();
     let mut cookies = false;
+    let mut put = |name: &HeaderName, value: &[u8]| {
+        out.extend_from_slice(name.as_str().as_bytes());
+        encode::value(value, &mut out);
+    };
     for (name, value) in headers {
-        if !headers::is_for_app(name) || listed.iter().any(|listed| name.as_str().eq_ignore_ascii_case(listed)) {
+        if !headers::is_for_app(name.as_str()) || listed.iter().any(|listed| name.as_str().eq_ignore_ascii_case(listed)) {
             continue;
         }
         if *name == header::COOKIE {
             // One field of all: only HTTP/2 allows several (RFC 9113, 8.2.3).
             if !std::mem::replace(&mut cookies, true) {
                 let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
-                put(&[b"cookie: ", &crumbs.join(&b"; "[..]), b"\r\n"]);
+                put(name, &crumbs.join(&b"; "[..]));
             }
             continue;
         }
-        put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        put(name, value.as_bytes());
     }
-    for (name, value) in [(X_FORWARDED_FOR, added.peer), (X_FORWARDED_HOST, added.host)] {
-        put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-    }
-    put(&[X_FORWARDED_PROTO.as_str().as_bytes(), b": ", added.scheme.as_bytes(), b"\r\n"]);
-    if headers::takes_trailers(headers) {
-        put(&[b"connection: te\r\nte: trailers\r\n"]);
-    }
-    put(&[b"\r\n"]);
+    end(added, headers::takes_trailers(headers), &mut out);
     out
 }
 
+/// The first line of a request, and its host.
+pub(in crate::server) fn begin(method: &Method, path: &str, added: &Added<'_>, out: &mut Vec<u8>) {
+    for part in [method.as_str().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\nhost"] {
+        out.extend_from_slice(part);
+    }
+    encode::value(added.host.as_bytes(), out);
+}
+
+/// What the edge adds behind the visitor's fields.
+pub(in crate::server) fn end(added: &Added<'_>, takes_trailers: bool, out: &mut Vec<u8>) {
+    let ours = [
+        (X_FORWARDED_FOR, added.peer.as_bytes()),
+        (X_FORWARDED_HOST, added.host.as_bytes()),
+        (X_FORWARDED_PROTO, added.scheme.as_bytes()),
+    ];
+    for (name, value) in ours {
+        out.extend_from_slice(name.as_str().as_bytes());
+        encode::value(value, out);
+    }
+    out.extend_from_slice(if takes_trailers { b"connection: te\r\nte: trailers\r\n\r\n" } else { b"\r\n" });
+}
+
 /// A response's head, read.
+#[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: StatusCode,
     is_http_10: bool,
@@ -73,6 +93,7 @@ pub(super) struct Head {
 
 type Place = (u32, u32);
 /// Most responses have few.
+#[derive(Debug)]
 struct Fields(Vec<(Place, Place)>);
 
 /// Reads a head, if all of it is there, and says how long it is.
@@ -95,6 +116,53 @@ pub(super) fn response(buffer: &BytesMut) -> Result<Option<(Head, usize)>, Clien
 }
 
 impl Head {
+    /// Writes it for a visitor of HTTP/1.1; says where its body ends, and whether the app's connection serves another request
+    /// then. `None`, and nothing written, where it lists fields of its connection. The same as [`Self::into_response`] makes of it,
+    /// and hyper of that.
+    pub(super) fn write(
+        &self,
+        bytes: &[u8],
+        method: &Method,
+        is_last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<(Framing, bool)>, ClientError> {
+        let slice = |(from, to): Place| &bytes[from as usize..to as usize];
+        let begin = out.len();
+        let reason = self.reason.map(|(from, to)| &bytes[from..to]);
+        encode::status(self.status, reason, out);
+        let mut meant = Meant { keep_alive: !self.is_http_10, ..Meant::default() };
+        let (mut listed, mut dated) = (false, false);
+        for (name, value) in &self.fields.0 {
+            let value = slice(*value);
+            let field = out.len();
+            encode::name(slice(*name), out);
+            let keep = match &out[field..] {
+                b"connection" => {
+                    meant.connection(value, |_other| listed = true);
+                    false
+                }
+                b"transfer-encoding" => {
+                    meant.coding(value)?;
+                    false
+                }
+                b"content-length" => meant.length(value)? && self.status != StatusCode::NO_CONTENT,
+                name => {
+                    dated |= name == b"date";
+                    !str::from_utf8(name).is_ok_and(headers::is_hop_by_hop)
+                }
+            };
+            if keep { encode::value(value, out) } else { out.truncate(field) }
+        }
+        if listed {
+            out.truncate(begin);
+            return Ok(None);
+        }
+        let (framing, keep_alive) = meant.framing(self.is_http_10, is_bodiless(self.status, method))?;
+        let is_chunked = !matches!(framing, Framing::Length(_));
+        encode::end(is_chunked, is_last, dated, out);
+        Ok(Some((framing, keep_alive)))
+    }
+
     /// The response, without what concerns the connection; `bytes` are those of the head.
     pub(super) fn into_response(
         self,
@@ -111,23 +179,21 @@ impl Head {
             let name = HeaderName::from_bytes(&slice(name)).map_err(|_invalid| ClientError::Gibberish)?;
             let value = HeaderValue::from_maybe_shared(slice(value)).map_err(|_invalid| ClientError::Gibberish)?;
             if name == header::CONNECTION {
-                meant.connection(&value, &mut listed);
+                meant.connection(value.as_bytes(), |other| listed.extend(HeaderName::from_bytes(other)));
             } else if name == header::TRANSFER_ENCODING {
-                meant.coding(&value)?;
+                meant.coding(value.as_bytes())?;
             } else if name == header::CONTENT_LENGTH {
-                meant.length(&value)?;
-                headers.append(name, value);
-            } else if !headers::is_hop_by_hop(&name) {
+                if meant.length(value.as_bytes())? {
+                    headers.append(name, value);
+                }
+            } else if !headers::is_hop_by_hop(name.as_str()) {
                 headers.append(name, value);
             }
         }
         for name in listed {
             headers.remove(name);
         }
-        let bodiless = *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        let framing = meant.framing(is_http_10)?;
-        let framing = if bodiless { Framing::Length(0) } else { framing };
-        let keep_alive = meant.keep_alive && !matches!(framing, Framing::Close);
+        let (framing, keep_alive) = meant.framing(is_http_10, is_bodiless(status, method))?;
         let mut response = Response::new(ClientBody::new(client, framing, keep_alive));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -140,6 +206,11 @@ impl Head {
     }
 }
 
+/// Whether a response has no body, whatever its head says (RFC 9112, 6.3).
+fn is_bodiless(status: StatusCode, method: &Method) -> bool {
+    *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
 /// What a head says about its body and its connection.
 #[derive(Default)]
 struct Meant {
@@ -149,44 +220,49 @@ struct Meant {
 }
 
 impl Meant {
-    fn connection(&mut self, value: &HeaderValue, listed: &mut Vec<HeaderName>) {
-        for token in headers::tokens_of(value) {
-            if token.eq_ignore_ascii_case("close") {
+    /// `other` is told of what is listed beside `close` and `keep-alive`.
+    fn connection(&mut self, value: &[u8], mut other: impl FnMut(&[u8])) {
+        for token in headers::tokens_in(value) {
+            if token.eq_ignore_ascii_case(b"close") {
                 self.keep_alive = false;
-            } else if token.eq_ignore_ascii_case("keep-alive") {
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else {
-                listed.extend(HeaderName::from_bytes(token.as_bytes()));
+                other(token);
             }
         }
     }
 
     /// Whatever is more than `chunked`, once, has an end that we would have to guess (RFC 9112, 6.3).
-    fn coding(&mut self, value: &HeaderValue) -> Result<(), ClientError> {
-        if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+    fn coding(&mut self, value: &[u8]) -> Result<(), ClientError> {
+        if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
             return Err(ClientError::Gibberish);
         }
         self.chunked = true;
         Ok(())
     }
 
-    fn length(&mut self, value: &HeaderValue) -> Result<(), ClientError> {
-        let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok()).ok_or(ClientError::Gibberish)?;
-        if self.length.replace(length).is_some_and(|before| before != length) {
-            return Err(ClientError::Gibberish);
+    /// Whether it had not been said before.
+    fn length(&mut self, value: &[u8]) -> Result<bool, ClientError> {
+        let length = headers::decimal(value).ok_or(ClientError::Gibberish)?;
+        match self.length.replace(length) {
+            Some(before) if before != length => Err(ClientError::Gibberish),
+            before => Ok(before.is_none()),
         }
-        Ok(())
     }
 
-    fn framing(&self, is_http_10: bool) -> Result<Framing, ClientError> {
-        match (self.chunked, self.length) {
+    /// Where the body ends, and whether the connection serves another request then.
+    fn framing(&self, is_http_10: bool, is_bodiless: bool) -> Result<(Framing, bool), ClientError> {
+        let framing = match (self.chunked, self.length) {
             // Two ends, or a coding that its version does not have.
-            (true, Some(_)) => Err(ClientError::Gibberish),
-            (true, None) if is_http_10 => Err(ClientError::Gibberish),
-            (true, None) => Ok(Framing::chunked()),
-            (false, Some(length)) => Ok(Framing::Length(length)),
-            (false, None) => Ok(Framing::Close),
-        }
+            (true, Some(_)) => return Err(ClientError::Gibberish),
+            (true, None) if is_http_10 => return Err(ClientError::Gibberish),
+            _ if is_bodiless => Framing::Length(0),
+            (true, None) => Framing::chunked(),
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::Close,
+        };
+        let keep_alive = self.keep_alive && !matches!(framing, Framing::Close);
+        Ok((framing, keep_alive))
     }
 }

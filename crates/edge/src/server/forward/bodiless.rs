@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use http::uri::PathAndQuery;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::{Forward, Unanswered, is_repeatable};
 use crate::pages::Page;
-use crate::server::client::{self, Added, ClientBody, ClientError};
+use crate::server::client::{self, Added, ClientBody, ClientError, Received};
 use crate::server::response::{self, VisitorBody};
 use crate::{Protocol, app::Lease};
 
@@ -33,10 +33,22 @@ impl Forward<'_> {
         }
     }
 
-    async fn ask(&mut self, request: &Request<Incoming>, mut lease: Lease) -> Result<(Response<ClientBody>, Lease), Page> {
+    async fn ask(&mut self, request: &Request<Incoming>, lease: Lease) -> Result<(Response<ClientBody>, Lease), Page> {
         let added = Added { host: self.host, peer: &self.connection.forwarded_for, scheme: self.connection.scheme };
         let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         let head = client::request_head(request.method(), path, request.headers(), &added);
+        let (received, lease) = self.ask_head(request.method(), &head, lease).await?;
+        let response = received.into_response(request.method()).map_err(|_error| Page::gibberish(self.app.name()))?;
+        Ok((response, lease))
+    }
+
+    /// Takes a request's head to an instance, and brings the head of the response; with the place where it came from.
+    pub(in crate::server) async fn ask_head(
+        &mut self,
+        method: &Method,
+        head: &[u8],
+        mut lease: Lease,
+    ) -> Result<(Received, Lease), Page> {
         let (mut fresh, mut refusals) = (false, 0);
         loop {
             let reached = self.connection.worker.pool.client(lease.upstream(), self.record.began(), fresh).await;
@@ -44,17 +56,16 @@ impl Forward<'_> {
                 Ok((client, reused)) => {
                     self.record.went_to(lease.upstream());
                     let patience = self.app.settings_now().request_timeout;
-                    let sending = client.send(&head, request.method(), reused);
-                    let Ok(sent) = tokio::time::timeout(patience, sending).await else {
+                    let Ok(sent) = tokio::time::timeout(patience, client.send(head, reused)).await else {
                         return Err(Page::timed_out(self.app.name(), patience));
                     };
                     match sent {
-                        Ok(response) => {
+                        Ok(received) => {
                             lease.upstream().started();
-                            return Ok((response, lease));
+                            return Ok((received, lease));
                         }
                         Err(ClientError::Gibberish) => return Err(Page::gibberish(self.app.name())),
-                        Err(ClientError::Closed { unsent }) if reused && (unsent || is_repeatable(request.method())) => {
+                        Err(ClientError::Closed { unsent }) if reused && (unsent || is_repeatable(method)) => {
                             // Once more, on a connection that nobody has had the time to close.
                             fresh = true;
                         }

@@ -4,6 +4,7 @@
 //! as chunked. Each is harmless alone; behind or before another reader it is how a request is smuggled.
 
 use super::Verdict;
+use crate::server::headers::decimal;
 
 /// What hyper answers with 400 wherever it stands in a head, and takes for no chunk.
 const REFUSED: &[u8] = b"\0";
@@ -166,12 +167,6 @@ impl Framing {
             _ => State::Chunk(left),
         };
     }
-}
-
-/// A number in decimal digits and nothing else.
-fn decimal(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
 /// A chunk's size, with extensions or without (RFC 9112, 7.1). White space is allowed only before an extension.
