@@ -19,8 +19,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::LocalSet;
 
+use crate::server::client::rewritten;
 use crate::server::connection::{http1_builder, http2_builder};
 use crate::server::headers;
+use crate::server::http1::head::{self, Read};
 use crate::server::inspect::{Flood, Framing, Inspector, Signs, Verdict};
 use crate::server::io::VisitorStream;
 use crate::{EdgeBody, Limits, Protocol, host};
@@ -43,6 +45,11 @@ pub fn http1(bytes: &[u8]) {
         Verdict::Cut(valid, instead) => Some(Verdict::Cut(passed + valid, instead)),
     });
     assert_eq!(at_once, in_pieces.unwrap_or(Verdict::Pass));
+    // What is answered without hyper is one request to the strict reader, too.
+    if let Read::Usual(head) = head::read(bytes, &mut head::room()) {
+        let mut alone = Framing::default();
+        assert_eq!((alone.received(&bytes[..head.length]), alone.heads), (Verdict::Pass, 1));
+    }
     let seen = run(async {
         let limits = Limits::default();
         let stream = visitor(bytes, Inspector::Http1(Framing::default())).await;
@@ -88,6 +95,17 @@ fn frames(mut bytes: &[u8], sent: &mut Vec<u8>) {
 
 /// Bytes that an app sends as its answer.
 pub fn response(bytes: &[u8]) {
+    for method in [Method::GET, Method::HEAD] {
+        if let Some(head) = rewritten(bytes, &method) {
+            let mut fields = [httparse::EMPTY_HEADER; 200];
+            let mut parsed = httparse::Response::new(&mut fields);
+            assert_eq!(parsed.parse(&head), Ok(httparse::Status::Complete(head.len())), "it is no head");
+            let count = |name: &str| parsed.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count();
+            let (length, coding) = (count("content-length"), count("transfer-encoding"));
+            assert!(length + coding <= 1, "it says twice where it ends");
+            assert_eq!(count("connection") + count("keep-alive") + count("upgrade"), 0, "it concerns one connection");
+        }
+    }
     run(async {
         let (near, mut far) = tokio::io::duplex(ROOM);
         let answer = bytes.to_vec();

@@ -1,13 +1,14 @@
 //! The threads that serve: one runtime per core, each with its own listeners and its own connections to the apps.
 
 mod access;
-mod client;
+pub(crate) mod client;
 mod clients;
 pub(crate) mod connection;
 mod drain;
 mod encode;
 mod ending;
 mod forward;
+mod gathered;
 pub(crate) mod headers;
 pub(crate) mod http1;
 pub(crate) mod inspect;

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::freeze::{Freeze, FreezeTimer, Freezing};
 
@@ -24,6 +24,15 @@ const DRAINING: u64 = 1 << 63;
 const FROZEN: u64 = 1 << 62;
 /// The bits that count.
 const COUNT: u64 = !(DRAINING | FROZEN);
+
+/// Connections that an instance may have before it that it has not accepted yet, as far as we know. The queue of the usual servers
+/// holds 100 (asyncio, Tomcat) or more; what comes above is not refused but dropped by the kernel, and tries again after a second.
+const ARRIVALS: usize = 96;
+/// How long a connection waits for those before it. An instance that answers none in that time is slow, not unable to accept.
+const ARRIVING: Duration = Duration::from_millis(50);
+
+/// A new connection's place in an instance's queue; given up when the instance has begun to answer on it.
+pub(crate) type Arrival = OwnedSemaphorePermit;
 
 /// Whether a request was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +62,7 @@ pub struct Upstream {
     protocol: OnceLock<Protocol>,
     count: AtomicU64,
     empty: Notify,
+    arrivals: Arc<Semaphore>,
     freezing: Option<Freezing>,
 }
 
@@ -75,7 +85,8 @@ impl Upstream {
     }
 
     fn build(id: Box<str>, addr: SocketAddr, freezing: Option<Freezing>) -> Self {
-        Self { id, addr, protocol: OnceLock::new(), count: AtomicU64::new(0), empty: Notify::new(), freezing }
+        let arrivals = Arc::new(Semaphore::new(ARRIVALS));
+        Self { id, addr, protocol: OnceLock::new(), count: AtomicU64::new(0), empty: Notify::new(), arrivals, freezing }
     }
 
     /// The same instance, spoken to in this protocol. To be said once, before it takes requests.
@@ -113,6 +124,16 @@ impl Upstream {
     /// Whether its processor has been taken away.
     pub fn is_frozen(&self) -> bool {
         self.count.load(Ordering::SeqCst) & FROZEN != 0
+    }
+
+    /// A place for a new connection, if there is one at once.
+    pub(crate) fn arrive(&self) -> Option<Arrival> {
+        Arc::clone(&self.arrivals).try_acquire_owned().ok()
+    }
+
+    /// A place for a new connection, after waiting for those before it, but not for long.
+    pub(crate) async fn arrive_in_turn(&self) -> Option<Arrival> {
+        tokio::time::timeout(ARRIVING, Arc::clone(&self.arrivals).acquire_owned()).await.ok()?.ok()
     }
 
     /// Its instance has begun to work: from now on it may be frozen.

@@ -31,12 +31,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Of a request that has come; `noted` is asked where there is a log.
-    pub(super) fn new(
-        connection: &Connection,
-        has_body: bool,
-        began: Instant,
-        noted: impl FnOnce() -> AccessRecord,
-    ) -> Self {
+    pub(super) fn new(connection: &Connection, has_body: bool, began: Instant, noted: impl FnOnce() -> AccessRecord) -> Self {
         let log = connection.worker.shared.access_log.as_ref();
         Self {
             app: None,

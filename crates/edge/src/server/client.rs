@@ -15,9 +15,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
+use crate::upstream::Arrival;
+
 pub(super) use body::ClientBody;
 use body::Framing;
 use head::Head;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use head::rewritten;
 pub(super) use head::{Added, begin, end, is_plain, request_head};
 
 /// The most that a response's head may take; an app's may be larger than a visitor's: cookies by the dozen.
@@ -32,6 +36,8 @@ const MAX_INTERIM: usize = 16;
 pub(super) struct Client {
     stream: TcpStream,
     buffer: BytesMut,
+    /// Until the instance has answered for the first time.
+    arrival: Option<Arrival>,
 }
 
 /// Why there is no response.
@@ -89,8 +95,8 @@ pub(super) enum Written {
 }
 
 impl Client {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+    pub(super) fn new(stream: TcpStream, arrival: Option<Arrival>) -> Self {
+        Self { stream, buffer: BytesMut::new(), arrival }
     }
 
     /// Whether the connection is open and nothing has come that nobody asked for, as far as is known without asking the kernel.
@@ -147,7 +153,7 @@ impl Client {
             match std::future::poll_fn(|cx| self.poll_read(cx, READ)).await {
                 Ok(0) if self.buffer.is_empty() && interim == 0 => return Err(ClientError::Closed { unsent: false }),
                 Ok(0) => return Err(ClientError::Broken),
-                Ok(_) => {}
+                Ok(_) => self.arrival = None,
                 Err(error) => {
                     tracing::debug!(%error, "a connection to an instance broke");
                     let early = self.buffer.is_empty() && interim == 0;

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use super::drain::{Graceful, Idle};
+use super::gathered::Gathered;
 use super::inspect::{Flood, Framing, Inspector, Signs};
 use super::io::{VisitorStream, Wire};
 use super::response::VisitorBody;
@@ -136,13 +137,20 @@ type Ended = Option<Result<(), hyper::Error>>;
 async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connection: Rc<Connection>, stream: S) -> Ended {
     let drain = Rc::clone(&connection.worker.drain);
     let limits = connection.worker.shared.limits.clone();
-    let io = visitor(&connection, stream, Inspector::Http2(Flood::new(Instant::now())));
+    let gathered = Gathered::new(stream, Rc::downgrade(&connection));
+    let io = visitor(&connection, gathered.clone(), Inspector::Http2(Flood::new(Instant::now())));
     // Every request holds its connection until its answer has ended.
     let held = Rc::downgrade(&connection);
     let idle = Idle { limit: limits.header_read, is_busy: move || held.strong_count() > 1 };
     // In a box: each request becomes a task, and its future is moved many times on the way there.
     let service = service_fn(move |incoming| Box::pin(answer(Rc::clone(&connection), incoming)));
-    drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)).await
+    let mut serving = pin!(drain.run(http2_builder(&limits).serve_connection(io, service), Some(idle)));
+    poll_fn(|cx| {
+        let polled = serving.as_mut().poll(cx);
+        gathered.write_out(cx);
+        polled
+    })
+    .await
 }
 
 async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connection: Rc<Connection>, stream: S) -> Ended {
@@ -211,11 +219,9 @@ pub(crate) fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalExecutor;
 
-impl<F: Future + 'static> Executor<F> for LocalExecutor {
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        spawn_local(async move {
-            future.await;
-        });
+        spawn_local(future);
     }
 }
 
@@ -257,7 +263,7 @@ where
 
 impl<T, S, F, B> Graceful for http2::Connection<Io<T>, S, LocalExecutor>
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
     S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Future = F>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     F: Future<Output = Result<Response<B>, S::Error>> + 'static,

@@ -14,13 +14,15 @@ use hyper::upgrade::OnUpgrade;
 
 mod bodiless;
 
+pub(super) use bodiless::is_bodiless;
+
 use super::access::Record;
 use super::connection::Connection;
+use super::headers;
 use super::pool::ConnectError;
 use super::response::{self, VisitorBody};
 use super::sender::Sender;
 use super::tunnel::Tunnel;
-use super::{client, headers};
 use crate::app::{AppHandle, Lease};
 use crate::pages::Page;
 use crate::{BodyError, EdgeBody};
@@ -41,29 +43,9 @@ pub(super) struct Forward<'a> {
 pub(super) type Unanswered = Box<(Page, Record)>;
 
 impl Forward<'_> {
-    /// Takes the request to an instance, waiting for one if need be, and brings the response.
-    pub(super) async fn run(mut self, request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
+    /// Takes the request to an instance, and brings the response.
+    pub(super) async fn run(mut self, mut request: Request<Incoming>, lease: Lease) -> Result<Response<VisitorBody>, Unanswered> {
         let websocket = headers::wants_websocket(request.method(), request.version(), request.headers());
-        if !websocket && request.body().is_end_stream() && client::is_plain(request.headers()) {
-            return self.bodiless(request).await;
-        }
-        let lease = match self.place().await {
-            Ok(lease) => lease,
-            Err(page) => {
-                drop(self.connection.body(request.into_body()));
-                return Err(Box::new((page, self.record)));
-            }
-        };
-        // In a box, so that the usual request does not move the memory that only this one needs.
-        Box::pin(self.with_body(request, websocket, lease)).await
-    }
-
-    async fn with_body(
-        mut self,
-        mut request: Request<Incoming>,
-        websocket: bool,
-        lease: Lease,
-    ) -> Result<Response<VisitorBody>, Unanswered> {
         let visitor = websocket.then(|| hyper::upgrade::on(&mut request));
         let request = self.outgoing(request, websocket);
         match self.exchange(request, websocket, lease).await {

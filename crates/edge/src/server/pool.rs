@@ -103,9 +103,7 @@ impl Pool {
         fresh: bool,
     ) -> Result<(Sender, bool), ConnectError> {
         if upstream.protocol() == Protocol::H2c {
-            if self.is_empty() {
-                self.used.notify_one();
-            }
+            self.wake_sweeper();
             let (place, reused) = self.multiplexed.reach(upstream, &self.limits, fresh).await?;
             return Ok((Sender::Http2(place), reused));
         }
@@ -117,14 +115,28 @@ impl Pool {
 
     /// A connection of our own client's, and whether it was used before.
     pub(super) async fn client(&self, upstream: &Upstream, now: Instant, fresh: bool) -> Result<(Client, bool), ConnectError> {
-        if !fresh {
-            let mut shelves = self.shelves.borrow_mut();
-            let shelf = shelves.get_mut(&std::ptr::from_ref(upstream));
-            if let Some(client) = shelf.and_then(|shelf| latest(&mut shelf.clients, now, self.limits.upstream_idle)) {
+        if !fresh && let Some(client) = self.take_client(upstream, now) {
+            return Ok((client, true));
+        }
+        // In a box, as all that is rare.
+        Box::pin(self.connect_client(upstream, now, fresh)).await
+    }
+
+    async fn connect_client(&self, upstream: &Upstream, now: Instant, fresh: bool) -> Result<(Client, bool), ConnectError> {
+        let mut arrival = upstream.arrive();
+        if arrival.is_none() {
+            arrival = upstream.arrive_in_turn().await;
+            // Those before it may have done with theirs, which serve it as well.
+            if !fresh && let Some(client) = self.take_client(upstream, now) {
                 return Ok((client, true));
             }
         }
-        Box::pin(dial(upstream, &self.limits)).await.map(|stream| (Client::new(stream), false))
+        Ok((Client::new(dial(upstream, &self.limits).await?, arrival), false))
+    }
+
+    fn take_client(&self, upstream: &Upstream, now: Instant) -> Option<Client> {
+        let mut shelves = self.shelves.borrow_mut();
+        latest(&mut shelves.get_mut(&std::ptr::from_ref(upstream))?.clients, now, self.limits.upstream_idle)
     }
 
     /// A connection that was used before and is still open.
@@ -149,9 +161,7 @@ impl Pool {
         if upstream.is_draining() {
             return;
         }
-        if self.is_empty() {
-            self.used.notify_one();
-        }
+        self.wake_sweeper();
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.entry(Arc::as_ptr(upstream)).or_default();
         shelf.upstream.get_or_insert_with(|| Arc::clone(upstream));
@@ -179,6 +189,13 @@ impl Pool {
     pub(super) async fn used(&self) {
         if self.is_empty() {
             self.used.notified().await;
+        }
+    }
+
+    /// Tells who sweeps that there will be something to sweep.
+    fn wake_sweeper(&self) {
+        if self.is_empty() {
+            self.used.notify_one();
         }
     }
 

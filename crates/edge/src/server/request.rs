@@ -11,34 +11,48 @@ use hyper::body::{Body, Incoming};
 
 use super::access::{self, Record};
 use super::connection::Connection;
-use super::forward::Forward;
+use super::forward::{self, Forward};
 use super::headers;
-use super::response::{self, VisitorBody};
+use super::response::{self, Exchange, VisitorBody};
 use crate::pages::Page;
-use crate::{AppHandle, Target, Visitor, host};
+use crate::{AppHandle, Protocol, Target, Visitor, host};
 
 /// Answers one request of a connection.
 pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<VisitorBody>, Infallible> {
     let has_body = !request.body().is_end_stream();
     let mut record = Record::new(&connection, has_body, Instant::now(), || access::noted(&connection, &request));
-    let accept = request.headers().get(header::ACCEPT).cloned();
     let routed = route(&connection, &request);
     let (target, host) = match routed {
         Ok(routed) => routed,
-        Err(page) => {
-            drop(connection.body(request.into_body()));
-            return Ok(response::page(&connection, page.respond(accept.as_ref()), record));
-        }
+        Err(page) => return Ok(refused(&connection, request, &page, record)),
     };
     Ok(match target {
         Target::App(app) => {
             let app = begin(&connection, &app, &mut record);
-            let forward = Forward { connection: &connection, app: &app, host: &host, record };
-            match forward.run(request).await {
-                Ok(response) => response,
-                Err(unanswered) => {
-                    let (page, record) = *unanswered;
-                    response::page(&connection, page.respond(accept.as_ref()), record)
+            let mut forward = Forward { connection: &connection, app: &app, host: &host, record };
+            let lease = match forward.place().await {
+                Ok(lease) => lease,
+                Err(page) => return Ok(refused(&connection, request, &page, forward.record)),
+            };
+            if lease.upstream().protocol() == Protocol::Http1 && forward::is_bodiless(&request) {
+                match forward.bodiless(&request, lease).await {
+                    Ok((mut response, lease)) => {
+                        // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
+                        *response.version_mut() = Version::HTTP_11;
+                        let exchange = Exchange { worker: Rc::clone(&connection.worker), sender: None, lease };
+                        response::app(&connection, response, exchange, forward.record)
+                    }
+                    Err(page) => refused(&connection, request, &page, forward.record),
+                }
+            } else {
+                let accept = accept(&request).cloned();
+                // In a box, so that the usual request does not take the memory that only this one needs.
+                match Box::pin(forward.run(request, lease)).await {
+                    Ok(response) => response,
+                    Err(unanswered) => {
+                        let (page, record) = *unanswered;
+                        response::page(&connection, page.respond(accept.as_ref()), record)
+                    }
                 }
             }
         }
@@ -49,6 +63,17 @@ pub(super) async fn answer(connection: Rc<Connection>, request: Request<Incoming
             response::platform(&connection, platform.call(request).await, record)
         }
     })
+}
+
+/// A page in the place of an answer; nobody reads the request's body.
+fn refused(connection: &Rc<Connection>, request: Request<Incoming>, page: &Page, record: Record) -> Response<VisitorBody> {
+    let page = page.respond(accept(&request));
+    drop(connection.body(request.into_body()));
+    response::page(connection, page, record)
+}
+
+fn accept(request: &Request<Incoming>) -> Option<&HeaderValue> {
+    request.headers().get(header::ACCEPT)
 }
 
 /// Finds the target of a request, and the host as the visitor wrote it.

@@ -225,3 +225,86 @@ async fn cookies_reach_the_app_as_one() {
     let response = client.send_request(request.body(empty()).unwrap()).await.unwrap();
     assert_eq!(text(response).await.1, "a=1; b=2; c=3");
 }
+
+/// Usual requests and others share a connection, also where they come at once, and are answered in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_all_kinds_are_answered_on_one_connection() {
+    let world = World::new();
+    world
+        .serving("mixed", |request| async move {
+            let what = format!("{} {};", request.method(), request.uri());
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            Response::new(full([what.as_bytes(), &body].concat()))
+        })
+        .await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: mixed.localhost\r\n\r\n");
+    let post = "POST /p HTTP/1.1\r\nHost: mixed.localhost\r\nContent-Length: 4\r\n\r\nbody";
+    let last = "GET /last HTTP/1.1\r\nHost: mixed.localhost\r\nConnection: close\r\n\r\n";
+    for last in [last, "DELETE /last HTTP/1.1\r\nHost: mixed.localhost\r\nConnection: close\r\n\r\n"] {
+        let asked =
+            [&get("/a"), &get("/b?c"), post, &get("/d"), "HEAD /e HTTP/1.1\r\nHost: mixed.localhost\r\n\r\n", last].concat();
+        let answer = world.raw("mixed.localhost", asked.as_bytes()).await;
+        let bodies: Vec<&str> = answer.split("\r\n\r\n").skip(1).map(|rest| rest.split("HTTP/1.1").next().unwrap()).collect();
+        let method = last.split(' ').next().unwrap();
+        assert_eq!(bodies, ["GET /a;", "GET /b?c;", "POST /p;body", "GET /d;", "", &format!("{method} /last;")], "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    // Alone and one after the other, with a usual one in pieces.
+    let mut stream = world.connect("mixed.localhost", &["http/1.1"]).await;
+    let whole = get("/pieces");
+    for piece in [&whole.as_bytes()[..10], &whole.as_bytes()[10..30], &whole.as_bytes()[30..]] {
+        stream.write_all(piece).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answer = vec![0; 4096];
+    let size = within(stream.read(&mut answer)).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..size]).ends_with("GET /pieces;"));
+}
+
+/// A stream of events reaches its visitor piece by piece, head first, and a visitor that leaves ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_as_they_happen() {
+    let world = World::new();
+    let app = world.app("events");
+    let (feed, pieces) = tokio::sync::mpsc::unbounded_channel::<&'static [u8]>();
+    let (pieces, gone) = (Arc::new(tokio::sync::Mutex::new(pieces)), Arc::new(tokio::sync::Notify::new()));
+    let left = Arc::clone(&gone);
+    let (addr, _) = raw_upstream(move |mut stream, _| {
+        let (pieces, left) = (Arc::clone(&pieces), Arc::clone(&left));
+        async move {
+            read_head(&mut stream).await;
+            let mut pieces = pieces.lock().await;
+            while let Some(piece) = pieces.recv().await {
+                stream.write_all(piece).await.unwrap();
+            }
+            let _ = stream.read(&mut [0]).await;
+            left.notify_one();
+        }
+    })
+    .await;
+    app.add_upstream(Upstream::new("events-1", addr));
+    let mut stream = world.connect("events.localhost", &["http/1.1"]).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: events.localhost\r\n\r\n").await.unwrap();
+    let steps: [(&[u8], &str); 3] = [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "\r\n\r\n"),
+        (b"8\r\ndata: 1\n\r\n", "8\r\ndata: 1\n\r\n"),
+        (b"8\r\ndata: 2\n\r\n", "8\r\ndata: 2\n\r\n"),
+    ];
+    for (piece, seen) in steps {
+        feed.send(piece).unwrap();
+        let mut answer = vec![0; 4096];
+        let size = within(stream.read(&mut answer)).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer[..size]).ends_with(seen));
+    }
+    assert_eq!(app.in_flight(), 1);
+    drop(stream);
+    drop(feed);
+    within(gone.notified()).await;
+    within(async {
+        while app.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

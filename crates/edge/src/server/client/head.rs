@@ -115,6 +115,16 @@ pub(super) fn response(buffer: &BytesMut) -> Result<Option<(Head, usize)>, Clien
     Ok(Some((Head { status, is_http_10: parsed.version == Some(0), reason, fields: Fields(fields) }, length)))
 }
 
+/// What a visitor is sent of a response's head in these bytes, if they are one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn rewritten(bytes: &[u8], method: &Method) -> Option<Vec<u8>> {
+    let buffer = BytesMut::from(bytes);
+    let (head, length) = response(&buffer).ok()??;
+    let mut out = Vec::new();
+    head.write(&buffer[..length], method, false, &mut out).ok()??;
+    Some(out)
+}
+
 impl Head {
     /// Writes it for a visitor of HTTP/1.1; says where its body ends, and whether the app's connection serves another request
     /// then. `None`, and nothing written, where it lists fields of its connection. The same as [`Self::into_response`] makes of it,
@@ -264,5 +274,70 @@ impl Meant {
         };
         let keep_alive = self.keep_alive && !matches!(framing, Framing::Close);
         Ok((framing, keep_alive))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a visitor is sent of a head, whether the body is in chunks, and whether the app's connection stays.
+    fn written(head: &str, method: &Method) -> Result<Option<(String, bool, bool)>, ClientError> {
+        let buffer = BytesMut::from(head);
+        let (head, length) = response(&buffer)?.expect("the head is there");
+        let mut out = Vec::new();
+        let written = head.write(&buffer[..length], method, false, &mut out)?;
+        let text = String::from_utf8(out).unwrap();
+        Ok(written.map(|(framing, keep_alive)| (text, !matches!(framing, Framing::Length(_)), keep_alive)))
+    }
+
+    #[test]
+    fn a_visitor_gets_what_does_not_concern_our_connection() {
+        let head = "HTTP/1.1 200 OK\r\nServer: a\r\nDate: then\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\nSet-Cookie: b\r\nSET-COOKIE:  c \r\nContent-Length: 3\r\n\r\n";
+        let whole = "HTTP/1.1 200 OK\r\nserver: a\r\ndate: then\r\nset-cookie: b\r\nset-cookie: c\r\ncontent-length: 3\r\n\r\n";
+        assert_eq!(written(head, &Method::GET).unwrap(), Some((whole.to_owned(), false, true)));
+        let odd = "HTTP/1.1 299 As It Were\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+        assert!(written(odd, &Method::GET).unwrap().unwrap().0.starts_with("HTTP/1.1 299 As It Were\r\n"));
+        let undated = written("HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n", &Method::GET).unwrap().unwrap().0;
+        let date = undated.strip_prefix("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\ndate: ").unwrap();
+        assert!(httpdate::parse_http_date(date.trim_end()).unwrap().elapsed().unwrap().as_secs() < 5, "{date}");
+    }
+
+    #[test]
+    fn where_a_body_ends_is_said_once() {
+        let get = |head: &str| written(&format!("{head}\r\nDate: d\r\n\r\n"), &Method::GET);
+        let chunked = "HTTP/1.1 200 OK\r\ndate: d\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+        let same = get("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked").unwrap().unwrap();
+        assert_eq!(same, (chunked.clone(), true, true));
+        assert_eq!(get("HTTP/1.1 200 OK\r\nConnection: close").unwrap().unwrap(), (chunked.clone(), true, false));
+        assert_eq!(get("HTTP/1.0 200 OK").unwrap().unwrap(), (chunked, true, false));
+        let twice = get("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3").unwrap().unwrap();
+        assert_eq!(twice.0, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ndate: d\r\n\r\n");
+        let none = get("HTTP/1.1 204 No Content\r\nContent-Length: 0").unwrap().unwrap();
+        assert_eq!(none, ("HTTP/1.1 204 No Content\r\ndate: d\r\n\r\n".to_owned(), false, true));
+        for wrong in [
+            "Content-Length: 3\r\nContent-Length: 4",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Content-Length: +3",
+        ] {
+            assert!(matches!(get(&format!("HTTP/1.1 200 OK\r\n{wrong}")), Err(ClientError::Gibberish)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_lists_its_own_fields_is_left_to_the_careful() {
+        let head = "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: X-Hop\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(written(head, &Method::GET).unwrap(), None);
+    }
+
+    #[test]
+    fn a_head_that_was_asked_for_alone_keeps_its_length() {
+        let (text, is_chunked, keep_alive) =
+            written("HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 3\r\n\r\n", &Method::HEAD).unwrap().unwrap();
+        assert_eq!((text.contains("content-length: 3"), is_chunked, keep_alive), (true, false, true));
+        let (text, is_chunked, _) =
+            written("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &Method::HEAD).unwrap().unwrap();
+        assert!(!text.contains("transfer-encoding") && !is_chunked);
     }
 }

@@ -1,39 +1,29 @@
 //! The way of a request without a body: its head is written once, and can be sent again as it is.
 
-use std::rc::Rc;
-
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
+use http::{Method, Request, Response};
+use hyper::body::{Body, Incoming};
 
-use super::{Forward, Unanswered, is_repeatable};
+use super::{Forward, is_repeatable};
+use crate::app::Lease;
 use crate::pages::Page;
 use crate::server::client::{self, Added, ClientBody, ClientError, Received};
-use crate::server::response::{self, VisitorBody};
-use crate::{Protocol, app::Lease};
+use crate::server::headers;
+
+/// Whether a request has no body, and says nothing that only one with a body would say.
+pub(in crate::server) fn is_bodiless(request: &Request<Incoming>) -> bool {
+    request.body().is_end_stream()
+        && client::is_plain(request.headers())
+        && !headers::wants_websocket(request.method(), request.version(), request.headers())
+}
 
 impl Forward<'_> {
-    /// Takes the request to an instance, and brings the response.
-    pub(super) async fn bodiless(mut self, request: Request<Incoming>) -> Result<Response<VisitorBody>, Unanswered> {
-        let lease = match self.place().await {
-            Ok(lease) => lease,
-            Err(page) => return Err(Box::new((page, self.record))),
-        };
-        if lease.upstream().protocol() != Protocol::Http1 {
-            return Box::pin(self.with_body(request, false, lease)).await;
-        }
-        match self.ask(&request, lease).await {
-            Ok((mut response, lease)) => {
-                // The app's version is between it and us: a server of HTTP/1.0 must not make the visitor's connection one.
-                *response.version_mut() = Version::HTTP_11;
-                let exchange = response::Exchange { worker: Rc::clone(&self.connection.worker), sender: None, lease };
-                Ok(response::app(self.connection, response, exchange, self.record))
-            }
-            Err(page) => Err(Box::new((page, self.record))),
-        }
-    }
-
-    async fn ask(&mut self, request: &Request<Incoming>, lease: Lease) -> Result<(Response<ClientBody>, Lease), Page> {
+    /// Takes the request to an instance of HTTP/1.1, and brings the response; with the place where it came from.
+    pub(in crate::server) async fn bodiless(
+        &mut self,
+        request: &Request<Incoming>,
+        lease: Lease,
+    ) -> Result<(Response<ClientBody>, Lease), Page> {
         let added = Added { host: self.host, peer: &self.connection.forwarded_for, scheme: self.connection.scheme };
         let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         let head = client::request_head(request.method(), path, request.headers(), &added);

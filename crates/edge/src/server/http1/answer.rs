@@ -95,15 +95,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
                 Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 Poll::Pending => Poll::Ready(None),
             });
-            let frame = match at_once.await {
-                Some(frame) => frame,
-                None => {
-                    // What there is goes out before more is waited for.
-                    visitor.write(out).await?;
-                    out.clear();
-                    let frame = visitor.unless_gone(poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await;
-                    frame.ok_or(io::ErrorKind::ConnectionReset)?
-                }
+            let frame = if let Some(frame) = at_once.await {
+                frame
+            } else {
+                // What there is goes out before more is waited for.
+                visitor.write(out).await?;
+                out.clear();
+                let frame = visitor.unless_gone(poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await;
+                frame.ok_or(io::ErrorKind::ConnectionReset)?
             };
             let Some(frame) = frame else { break };
             let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };

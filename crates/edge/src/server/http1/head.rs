@@ -11,7 +11,8 @@ use httparse::{Header, ParserConfig, Request, Status};
 use crate::AccessRecord;
 use crate::server::client::{self, Added};
 use crate::server::connection::Connection;
-use crate::server::{encode, headers};
+use crate::server::encode;
+use crate::server::headers::{is_for_app, tokens_in};
 
 /// Fields that a usual request may have.
 const FIELDS: usize = 64;
@@ -71,20 +72,21 @@ fn ends_lines(bytes: &[u8]) -> bool {
 }
 
 fn usual<'h, 'b>(parsed: Request<'h, 'b>, bytes: &[u8]) -> Option<Head<'h, 'b>> {
-    let fields: &[Header<'b>] = parsed.headers;
+    let Request { method, path, version, headers } = parsed;
+    let fields: &[Header<'b>] = headers;
     // The parser takes a bare line feed for the end of a line, and a carriage return nowhere else (RFC 9112, 2.2). With the first
     // line and the empty one there are so many lines.
-    if parsed.version != Some(1) || bytes.iter().filter(|byte| **byte == b'\r').count() != fields.len() + 2 {
+    if version != Some(1) || memchr::memchr_iter(b'\r', bytes).count() != fields.len() + 2 {
         return None;
     }
-    let method = match parsed.method? {
+    let method = match method? {
         "GET" => Method::GET,
         "HEAD" => Method::HEAD,
         "OPTIONS" => Method::OPTIONS,
         "DELETE" => Method::DELETE,
         _ => return None,
     };
-    let target = parsed.path.filter(|target| target.starts_with('/') && target.bytes().all(is_plain))?;
+    let target = path.filter(|target| target.starts_with('/') && target.bytes().all(is_plain))?;
     let (mut host, mut is_last, mut cookies) = (None, false, false);
     for Header { name, value } in fields {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
@@ -96,7 +98,7 @@ fn usual<'h, 'b>(parsed: Request<'h, 'b>, bytes: &[u8]) -> Option<Head<'h, 'b>> 
             6 if is("cookie") && std::mem::replace(&mut cookies, true) => return None,
             7 if is("upgrade") => return None,
             10 if is("connection") => {
-                for token in headers::tokens_in(value) {
+                for token in tokens_in(value) {
                     if token.eq_ignore_ascii_case(b"close") {
                         is_last = true;
                     } else if !token.eq_ignore_ascii_case(b"keep-alive") {
@@ -129,7 +131,7 @@ impl Head<'_, '_> {
         for Header { name, value } in self.fields {
             let field = out.len();
             encode::name(name.as_bytes(), out);
-            if str::from_utf8(&out[field..]).is_ok_and(headers::is_for_app) {
+            if str::from_utf8(&out[field..]).is_ok_and(is_for_app) {
                 encode::value(value, out);
             } else {
                 out.truncate(field);
@@ -168,4 +170,129 @@ pub(super) fn field(bytes: &[u8], name: &HeaderName) -> Option<HeaderValue> {
     let mut room = room();
     let Read::Usual(head) = read(bytes, &mut room) else { return None };
     HeaderValue::from_bytes(head.field(name)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::server::headers;
+    use crate::server::inspect::{Framing, Verdict};
+
+    fn is_usual(bytes: &[u8]) -> bool {
+        matches!(read(bytes, &mut room()), Read::Usual(_))
+    }
+
+    const HEAD: &str = "GET /a?b=c HTTP/1.1\r\nHost: a\r\n";
+
+    #[test]
+    fn what_is_unusual_is_left_to_others() {
+        assert!(is_usual(format!("{HEAD}Cookie: a=b\r\nConnection: Keep-Alive\r\n\r\nGET").as_bytes()));
+        for field in [
+            "Content-Length: 0",
+            "content-length: 5",
+            "Transfer-Encoding: chunked",
+            "Upgrade: websocket",
+            "Expect: 100-continue",
+            "TE: trailers",
+            "Connection: upgrade",
+            "Connection: close, X-Hop",
+            "Host: b",
+            "X: y\nZ: 1",
+            "X: y\rZ: 1",
+            "Cookie: a=1\r\nCookie: b=2",
+            " folded: yes",
+            "X : y",
+            "no colon",
+        ] {
+            assert!(!is_usual(format!("{HEAD}{field}\r\n\r\n").as_bytes()), "{field}");
+        }
+        for head in [
+            "POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert!(!is_usual(head.as_bytes()), "{head}");
+        }
+    }
+
+    #[test]
+    fn half_a_head_is_waited_for_unless_it_is_wrong_already() {
+        let whole = format!("{HEAD}\r\n");
+        for end in 0..whole.len() {
+            assert!(matches!(read(&whole.as_bytes()[..end], &mut room()), Read::Partial), "{end}");
+        }
+        assert!(matches!(read(b"GET / HTTP/1.1\nHost: a", &mut room()), Read::Unusual));
+        let long = format!("{HEAD}X: {}", "y".repeat(LONGEST));
+        assert!(matches!(read(long.as_bytes(), &mut room()), Read::Unusual));
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[A-Za-z][A-Za-z0-9_-]{0,12}",
+            prop::sample::select(vec![
+                "X-Forwarded-For",
+                "x_forwarded_proto",
+                "Forwarded",
+                "Proxy",
+                "Keep-Alive",
+                "Proxy-Connection",
+                "Accept",
+                "Cookie",
+                "Content_Length",
+                "X-Real-IP",
+                "Proxy-Authorization",
+            ])
+            .prop_map(str::to_owned),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_app_sees_what_it_would_see_otherwise(fields in prop::collection::vec((names(), "[!-~]{1,3}[ -~\t]{0,10}[!-~]"), 0..12)) {
+            let mut bytes = HEAD.to_owned();
+            let mut headers = HeaderMap::new();
+            headers.append("host", HeaderValue::from_static("a"));
+            for (name, value) in &fields {
+                bytes += &[name, ": ", value, "\r\n"].concat();
+                headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            bytes += "\r\n";
+            let (host, peer) = (HeaderValue::from_static("a"), HeaderValue::from_static("192.0.2.7"));
+            let added = Added { host: &host, peer: &peer, scheme: "https" };
+            let mut room = room();
+            if let Read::Usual(head) = read(bytes.as_bytes(), &mut room) {
+                let mut out = Vec::new();
+                head.write(&added, &mut out);
+                let lines = |bytes: &[u8]| {
+                    let mut lines: Vec<String> = String::from_utf8_lossy(bytes).split("\r\n").map(str::to_owned).collect();
+                    lines[1..].sort();
+                    lines
+                };
+                prop_assert_eq!(lines(&out), lines(&client::request_head(&Method::GET, "/a?b=c", &headers, &added)));
+                prop_assert_eq!(head.fields_for_app(), headers::count_for_app(&headers, false));
+            }
+        }
+
+        #[test]
+        fn what_is_usual_is_one_request_to_the_strict(bytes in "(GET|HEAD) / HTTP/1\\.1\\r?\\nHost: a\\r\\n(Content-Length: [0-9]|Transfer-Encoding: chunked|X: y|Y:| |\\r\\n|\\r\\n|\\r|\\n){0,6}\\r\\n\\r\\n") {
+            let mut room = room();
+            if let Read::Usual(head) = read(bytes.as_bytes(), &mut room) {
+                let mut framing = Framing::default();
+                prop_assert_eq!(framing.received(&bytes.as_bytes()[..head.length]), Verdict::Pass);
+                prop_assert_eq!(framing.heads, 1);
+                // The next byte begins another request, as an empty line before it may.
+                prop_assert_eq!(framing.received(b"\r\n"), Verdict::Pass);
+            }
+        }
+    }
 }
