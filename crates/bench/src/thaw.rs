@@ -41,8 +41,11 @@ pub(crate) fn measure(app: &App<'_>, rounds: usize) -> Result<Thaw> {
     let mut awake = Kept::new(platform.connect(AWAKE)?, &format!("{AWAKE}.localhost"));
     let mut thaw = Thaw::default();
     for round in 0..=rounds {
+        // Each after a rest of its own: the machine has rested, too, and that alone costs more than a thaw.
         std::thread::sleep(REST);
-        let (thawed, warm, rested) = (frozen.get()?, frozen.get()?, awake.get()?);
+        let (thawed, warm) = (frozen.get()?, frozen.get()?);
+        std::thread::sleep(REST);
+        let (rested, _) = (awake.get()?, awake.get()?);
         // The first opens connections to the instances, and is not counted.
         if round > 0 {
             thaw.thawed.add(thawed);
@@ -52,6 +55,7 @@ pub(crate) fn measure(app: &App<'_>, rounds: usize) -> Result<Thaw> {
         if round % 4 == 0 {
             std::thread::sleep(REST);
             thaw.thawed_anew.add(app.visit()?.seconds);
+            std::thread::sleep(REST);
             thaw.rested_anew.add(app.visit_as(AWAKE)?.seconds);
         }
     }

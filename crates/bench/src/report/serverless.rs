@@ -64,7 +64,10 @@ impl Report {
         let (p50, p99) = (more(thawed.median, warm.median), more(thawed.p99, warm.p99));
         if let Some(rested) = rested {
             let (alone50, alone99) = (more(thawed.median, rested.median), more(thawed.p99, rested.p99));
-            self.lines.push(format!("  beside an app that only rested: {alone50:+.2} ms (p50), {alone99:+.2} ms (p99)"));
+            let rest = more(rested.median, warm.median);
+            self.lines.push(format!("  a rest without a freeze costs {rest:+.2} ms (p50), the thaw after it {alone50:+.2} ms"));
+            self.judge("thaw, beside an app that only rested: p50", alone50, "ms", THAW_P50);
+            self.judge("thaw, beside an app that only rested: p99", alone99, "ms", THAW_P99);
         }
         let anew = self.times("thawed_anew", "thaw, new connection", &thaw.thawed_anew);
         let rested = self.times("rested_anew", "rested, new connection", &thaw.rested_anew);
