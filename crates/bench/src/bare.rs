@@ -51,21 +51,33 @@ impl Bare {
         Ok(Self { venv, source: copy })
     }
 
+    /// The environment that is there already, with whatever it has; or one with the newest packages.
+    pub(crate) fn any(cache: &Path, source: &Path) -> Result<Self> {
+        let known = fs::read_to_string(cache.join("venv.txt")).unwrap_or_default();
+        let pins = if known.is_empty() { "flask\ngunicorn" } else { &known };
+        Self::prepare(cache, source, &pins.lines().map(str::to_owned).collect::<Vec<_>>())
+    }
+
     /// Starts it and waits for its first answer.
     pub(crate) fn start(&self) -> Result<Running> {
         let port = free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let [server, threads, entry] = SERVER;
-        let mut command = Command::new(self.venv.join("bin").join(server));
-        command.args([&format!("--bind=0.0.0.0:{port}"), threads, entry]).current_dir(&self.source).env("PORT", port.to_string());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
-        let child = command.spawn().context("start the bare server")?;
+        let child = self.spawn(port)?;
         let mut running = Running { child, address, seconds: 0.0 };
         let child = &mut running.child;
         first_answer(address, || child.try_wait().is_ok_and(|status| status.is_some()))?;
         running.seconds = began.elapsed().as_secs_f64();
         Ok(running)
+    }
+
+    /// Starts it. Its first process ends the others on SIGTERM.
+    pub(crate) fn spawn(&self, port: u16) -> Result<Child> {
+        let [server, threads, entry] = SERVER;
+        let mut command = Command::new(self.venv.join("bin").join(server));
+        command.args([&format!("--bind=0.0.0.0:{port}"), threads, entry]).current_dir(&self.source).env("PORT", port.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().context("start the bare server")
     }
 
     /// Starts it, ends it, and says how long the start took in seconds.

@@ -138,7 +138,7 @@ fn main() -> Result<()> {
         report.databases(&databases::measure(program, args.databases, args.rounds, args.requests, say)?);
     }
     if wants(Part::Proxy) {
-        report.proxy(&proxy::measure(&args.proxy, say)?);
+        report.proxy(&proxy::measure(&args.proxy, || Bare::any(&args.cache, &args.source), say)?);
     }
     report.took(began.elapsed());
     report.print(args.json)?;

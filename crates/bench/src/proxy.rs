@@ -6,10 +6,11 @@ mod servers;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::bare::Bare;
 use crate::figures::Samples;
 use load::{Load, Run};
 use servers::{Kind, Server, Servers};
@@ -86,24 +87,36 @@ impl Cell {
 
 pub(crate) use servers::Kind as Proxy;
 
-/// Measures all loads, in turns.
-pub(crate) fn measure(args: &ProxyArgs, mut say: impl FnMut(&str)) -> Result<Vec<Cell>> {
-    let servers = Servers::start(args.proxy_threads).context("start the proxies")?;
+/// Measures all loads, in turns. `app` makes the guide's app, for the loads that are put on it.
+pub(crate) fn measure(args: &ProxyArgs, app: impl FnOnce() -> Result<Bare>, mut say: impl FnMut(&str)) -> Result<Vec<Cell>> {
+    let (on_app, on_least): (Vec<_>, Vec<_>) =
+        load::all().into_iter().filter(|load| load.name().contains(&args.proxy_filter)).partition(|load| load.is_app);
     let mut cells = Vec::new();
-    for load in load::all().into_iter().filter(|load| load.name().contains(&args.proxy_filter)) {
+    if !on_least.is_empty() {
+        cells.extend(measure_on(&Servers::start(args.proxy_threads, None)?, args, on_least, &mut say)?);
+    }
+    if !on_app.is_empty() {
+        cells.extend(measure_on(&Servers::start(args.proxy_threads, Some(&app()?))?, args, on_app, &mut say)?);
+    }
+    Ok(cells)
+}
+
+fn measure_on(servers: &Servers, args: &ProxyArgs, loads: Vec<Load>, mut say: impl FnMut(&str)) -> Result<Vec<Cell>> {
+    let mut cells = Vec::new();
+    for load in loads {
         say(&format!("through the proxies: {}", load.name()));
         let kinds: Vec<&Server> = servers.all().filter(|server| server.address(load.protocol).is_some()).collect();
         let mut series: Vec<Vec<Run>> = kinds.iter().map(|_| Vec::new()).collect();
         // The first of each opens connections and warms caches, and is not counted.
         for server in &kinds {
-            let _warm = load.run(server, &servers, Duration::from_secs(1));
+            let _warm = load.run(server, servers, Duration::from_secs(1));
         }
         let time = Duration::from_secs(args.proxy_seconds) + load.opening();
         for round in 0..args.proxy_rounds {
             // Each begins once, so that nobody always comes after the same neighbour.
             for at in 0..kinds.len() {
                 let at = (at + round) % kinds.len();
-                series[at].push(load.run(kinds[at], &servers, time)?);
+                series[at].push(load.run(kinds[at], servers, time)?);
             }
         }
         let figures = kinds.iter().zip(&series).map(|(server, runs)| figures(server.kind, runs, &series[0]));

@@ -114,7 +114,7 @@ impl Report {
     /// The edge beside other proxies.
     pub(crate) fn proxy(&mut self, cells: &[Cell]) {
         self.heading(
-            "through a proxy to a server that answers 1 KiB at once; access logs off; medians; edge / other of neighbouring runs",
+            "through a proxy to a server that answers 1 KiB at once, or to the guide's app; access logs off; medians; edge / other of neighbouring runs",
         );
         for cell in cells {
             self.lines.push(format!("  {}", cell.load.name()));
@@ -139,7 +139,10 @@ impl Report {
         }
         for cell in cells {
             let name = cell.load.name();
-            if let Some(nginx) = cell.of(Proxy::Nginx) {
+            // Beside an app's own work the proxies' difference is not seen.
+            if let Some(nginx) = cell.of(Proxy::Nginx)
+                && !cell.load.is_app
+            {
                 let ratios = nginx.edge_to_this;
                 self.judge(&format!("{name}: time per request, edge / nginx"), ratios.rate.recip(), "×", 1.0);
                 self.judge(&format!("{name}: p50, edge / nginx"), ratios.p50, "×", 1.0);

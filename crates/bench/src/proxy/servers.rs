@@ -12,7 +12,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::load::Protocol;
-use crate::bare::run;
+use crate::bare::{Bare, run};
 use crate::idle::{cpu, family};
 use crate::visit::{first_answer, free_port};
 
@@ -60,13 +60,23 @@ impl Kind {
 }
 
 impl Servers {
-    /// Starts each of them with this many threads, 0 for one per core.
-    pub(super) fn start(threads: usize) -> Result<Self> {
+    /// Starts each of them with this many threads, 0 for one per core, in front of this app, or of a server that does as little as
+    /// one can.
+    pub(super) fn start(threads: usize, app: Option<&Bare>) -> Result<Self> {
         let threads = if threads == 0 { std::thread::available_parallelism()?.get() } else { threads };
         let directory = tempfile::Builder::new().prefix("adaptable-bench-proxy-").tempdir_in("/var/tmp")?;
         let certificate = certificate(directory.path())?;
-        let upstream = ours(Kind::Direct, &["upstream"])?;
+        let upstream = match app {
+            Some(app) => {
+                let port = free_port()?;
+                Server { kind: Kind::Direct, child: app.spawn(port)?, _stdin: None, ports: [Some(port), None, None, None] }
+            }
+            None => ours(Kind::Direct, &["upstream"])?,
+        };
         let port = upstream.port()?;
+        // The edge takes out an instance that refuses a connection.
+        let there = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        first_answer(there, || false).context("wait for what the proxies stand in front of")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
         let proxies = vec![
             ours(Kind::Edge, &["edge", &address, &threads.to_string()])?,
@@ -86,8 +96,9 @@ impl Servers {
         self.proxies.iter().chain([&self.upstream])
     }
 
-    pub(super) fn upstream_pid(&self) -> u32 {
-        self.upstream.child.id()
+    /// The upstream itself.
+    pub(super) fn upstream(&self) -> &Server {
+        &self.upstream
     }
 }
 
@@ -115,7 +126,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // nginx's first process ends the others on SIGTERM; SIGKILL would leave them behind.
+        // The first process of nginx and of gunicorn ends the others on SIGTERM; SIGKILL would leave them behind.
         let _ended = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _reaped = self.child.wait();
     }
