@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::upstream::{Drained, Entered, Upstream};
+use crate::upstream::{Drained, Entered, Protocol, Upstream};
 use counters::AppCounters;
 use settings::{AppSettings, AppStatus, Failure};
 pub(crate) use waiting::Denied;
@@ -142,6 +142,11 @@ impl AppHandle {
             Some(split) if split.is_others_turn() => Arc::clone(&split.other),
             _ => Arc::clone(self),
         }
+    }
+
+    /// Whether its instances speak HTTP/1.1, as far as is known before there are any.
+    pub(crate) fn speaks_http1(&self) -> bool {
+        self.upstreams.load().first().is_none_or(|upstream| upstream.protocol() == Protocol::Http1)
     }
 
     /// The instances that take requests.

@@ -292,3 +292,26 @@ impl std::fmt::Debug for Drained {
         f.debug_tuple("Drained").field(&self.upstream).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn new_connections_come_in_turn_but_do_not_wait_for_long() {
+        let upstream = Upstream::new("a-1", SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut before: Vec<Arrival> = std::iter::from_fn(|| upstream.arrive()).collect();
+        assert_eq!(before.len(), ARRIVALS);
+        let began = tokio::time::Instant::now();
+        assert!(upstream.arrive_in_turn().await.is_none());
+        assert_eq!(began.elapsed(), ARRIVING);
+        let waiting = tokio::spawn({
+            let upstream = Arc::clone(&upstream);
+            async move { upstream.arrive_in_turn().await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        drop(before.pop());
+        assert!(waiting.await.unwrap());
+        assert_eq!(began.elapsed(), ARRIVING);
+    }
+}

@@ -26,6 +26,9 @@ use crate::app::{AppHandle, Lease};
 use crate::pages::Page;
 use crate::{Protocol, Target};
 
+/// Memory for heads that a connection keeps.
+const KEPT: usize = 4 * 1024;
+
 /// A request that is answered here.
 struct Asked {
     method: Method,
@@ -59,7 +62,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(connection: &Rc<Con
             Next::Unusual => return Some(visitor.into_stream()),
             Next::More => match visitor.more().await {
                 Came::More => continue,
-                Came::Nothing => return None,
+                Came::Nothing => {
+                    visitor.close().await;
+                    return None;
+                }
             },
         };
         let Asked { method, app, host, record, length, is_last } = asked;
@@ -85,6 +91,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(connection: &Rc<Con
             return None;
         }
         visitor.answered(length);
+        out.clear();
+        out.shrink_to(KEPT);
     }
 }
 
@@ -109,7 +117,8 @@ fn next<S>(connection: &Rc<Connection>, visitor: &Visitor<S>, out: &mut Vec<u8>)
     Next::Request(Asked { app, host, record, length: head.length, is_last: head.is_last, method: head.method })
 }
 
-/// The app that a request is for. The platform's own requests, and those that are refused, are for hyper.
+/// The app that a request is for. The platform's own requests, those of apps that speak otherwise, and those that are refused, are
+/// for hyper.
 fn routed(connection: &Connection, head: &Head<'_, '_>) -> Option<(Arc<AppHandle>, HeaderValue)> {
     let known = match &*connection.host.borrow() {
         Some((text, _)) if text.as_bytes() == head.host => Some(text.clone()),
@@ -117,8 +126,8 @@ fn routed(connection: &Connection, head: &Head<'_, '_>) -> Option<(Arc<AppHandle
     };
     let host = known.or_else(|| HeaderValue::from_bytes(head.host).ok())?;
     match request::target(connection, &host) {
-        Ok(Target::App(app)) => Some((app, host)),
-        Ok(Target::Platform) | Err(_) => None,
+        Ok(Target::App(app)) if app.speaks_http1() => Some((app, host)),
+        Ok(Target::App(_) | Target::Platform) | Err(_) => None,
     }
 }
 

@@ -152,6 +152,35 @@ async fn connections_are_reused_and_a_closed_one_costs_no_request() {
     assert_eq!(count.load(Ordering::SeqCst), 20);
 }
 
+/// However many connections an instance has that it has not answered on: further ones are a little later, and come.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_answers_late_gets_all_its_requests() {
+    const REQUESTS: usize = 150;
+    let world = World::new();
+    let app = world.app_with("late", AppSettings { max_concurrent_requests_per_instance: 1000, ..AppSettings::default() });
+    let all = Arc::new(tokio::sync::Barrier::new(REQUESTS));
+    let (addr, _) = raw_upstream(move |mut stream, _| {
+        let all = Arc::clone(&all);
+        async move {
+            read_head(&mut stream).await;
+            all.wait().await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        }
+    })
+    .await;
+    app.add_upstream(Upstream::new("late-1", addr));
+    let (mut one, mut other) = (world.h2("late.localhost").await, world.h2("late.localhost").await);
+    let asked: Vec<_> = (0..REQUESTS)
+        .map(|number| {
+            let client = if number % 2 == 0 { &mut one } else { &mut other };
+            client.send_request(get2("late.localhost", "/"))
+        })
+        .collect();
+    for answer in within(futures_util::future::join_all(asked)).await {
+        assert_eq!(text(answer.unwrap()).await, (200, "ok".into()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_who_leaves_cancels_the_request() {
     let world = Arc::new(World::new());
