@@ -262,6 +262,36 @@ async fn requests_of_all_kinds_are_answered_on_one_connection() {
     assert!(String::from_utf8_lossy(&answer[..size]).ends_with("GET /pieces;"));
 }
 
+/// An answer of a known length, larger than all buffers, comes whole and unchanged; where its app dies within it, what had come does.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_of_known_length_come_as_they_are() {
+    const SIZE: usize = 8 * 1024 * 1024 + 77;
+    let world = World::new();
+    let body: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
+    let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    saying(&world, "large", [head(SIZE), body.clone()].concat()).await;
+    let whole = within(world.send(get("large.localhost", "/")).await.into_body().collect()).await.unwrap().to_bytes();
+    assert!(whole == body, "{} bytes of {SIZE}", whole.len());
+    let app = world.app("half");
+    let half = [head(SIZE), body[..SIZE / 2].to_vec()].concat();
+    let (addr, _) = raw_upstream(move |mut stream, _| {
+        let half = half.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(&half).await.unwrap();
+        }
+    })
+    .await;
+    app.add_upstream(Upstream::new("half-1", addr));
+    let mut stream = world.connect("half.localhost", &["http/1.1"]).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: half.localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let end = within(stream.read_to_end(&mut answer)).await;
+    let at = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(answer[at..] == body[..SIZE / 2], "{} bytes of {}", answer.len() - at, SIZE / 2);
+    assert!(end.is_err(), "a half answer ended as a whole one does");
+}
+
 /// A stream of events reaches its visitor piece by piece, head first, and a visitor that leaves ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_as_they_happen() {

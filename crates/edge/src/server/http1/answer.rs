@@ -91,11 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
     async fn pass(self, body: &mut VisitorBody, is_chunked: bool) -> io::Result<()> {
         let Self { visitor, out, .. } = self;
         loop {
-            let at_once = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            let there = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 Poll::Pending => Poll::Ready(None),
             });
-            let frame = if let Some(frame) = at_once.await {
+            let frame = if let Some(frame) = there.await {
                 frame
             } else {
                 // What there is goes out before more is waited for.
@@ -105,7 +105,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
                 frame.ok_or(io::ErrorKind::ConnectionReset)?
             };
             let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    // What has come of it goes out, and its end does not.
+                    visitor.write(out).await?;
+                    return Err(io::Error::other(error));
+                }
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if !is_chunked && data.len() >= GATHERED {
+                // A large piece goes out as it lies.
+                visitor.write(out).await?;
+                out.clear();
+                visitor.write(&data).await?;
+                continue;
+            }
             if is_chunked {
                 encode::chunk(&data, out);
             } else {
