@@ -94,9 +94,13 @@ impl Load {
     }
 
     /// More time for loads that begin with many handshakes, which take the client a third of a second: what is asked meanwhile waits
-    /// for them in the client itself, and should be less than the one in a hundred that p99 leaves out.
+    /// for them in the client itself, and should be less than the one in a hundred that p99 leaves out. wrk counts that wait.
     pub(super) fn opening(&self) -> Duration {
-        if self.protocol.is_tls() && self.connections > 100 { Duration::from_secs(14) } else { Duration::ZERO }
+        match self.protocol {
+            Protocol::Http1Tls if self.connections > 100 => Duration::from_secs(14),
+            Protocol::Http2Tls if self.connections > 100 => Duration::from_secs(4),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Puts it on a server.
