@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
@@ -118,15 +118,26 @@ impl Drop for Record {
 pub(super) fn noted(connection: &Connection, request: &Request<Incoming>) -> AccessRecord {
     let header = |name| request.headers().get(name).cloned();
     let authority = || request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
+    let record = begun(connection, request.method().clone(), request.version());
+    AccessRecord {
+        host: header(header::HOST).or_else(authority),
+        path: request.uri().path_and_query().cloned(),
+        agent: header(header::USER_AGENT),
+        ..record
+    }
+}
+
+/// A request of which nothing else is known yet.
+pub(super) fn begun(connection: &Connection, method: Method, version: Version) -> AccessRecord {
     AccessRecord {
         at: SystemTime::UNIX_EPOCH,
         app: None,
-        host: header(header::HOST).or_else(authority),
-        method: request.method().clone(),
-        path: request.uri().path_and_query().cloned(),
-        version: request.version(),
+        host: None,
+        method,
+        path: None,
+        version,
         peer: connection.peer,
-        agent: header(header::USER_AGENT),
+        agent: None,
         status: None,
         upstream: None,
         received: 0,

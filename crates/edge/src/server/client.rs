@@ -18,7 +18,6 @@ use tokio_util::io::poll_read_buf;
 use crate::upstream::Arrival;
 
 pub(super) use body::ClientBody;
-use body::Framing;
 use head::Head;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::rewritten;
@@ -78,7 +77,7 @@ impl Received {
         match self.head.write(&self.client.buffer[..self.length], method, is_last, out)? {
             Some((framing, keep_alive)) => {
                 self.client.buffer.advance(self.length);
-                let is_chunked = !matches!(framing, Framing::Length(_));
+                let is_chunked = framing.is_chunked();
                 Ok(Written::Head(ClientBody::new(self.client, framing, keep_alive), is_chunked))
             }
             None => Ok(Written::Not(self)),

@@ -38,6 +38,17 @@ pub(super) fn value(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A field.
+pub(super) fn field(name: &HeaderName, text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    value(text, out);
+}
+
+/// Whether a response has no body, whatever its head says (RFC 9112, 6.3).
+pub(super) fn is_bodiless(status: StatusCode, method: &Method) -> bool {
+    *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
 /// What ends a head. A response without a date gets one (RFC 9110, 6.6.1).
 pub(super) fn end(is_chunked: bool, is_last: bool, is_dated: bool, out: &mut Vec<u8>) {
     if is_chunked {
@@ -56,24 +67,20 @@ pub(super) fn end(is_chunked: bool, is_last: bool, is_dated: bool, out: &mut Vec
 /// A whole head, of a response that says nothing about its connection. Whether its body is to come in chunks.
 pub(super) fn head<B: Body>(response: &Response<B>, method: &Method, is_last: bool, out: &mut Vec<u8>) -> bool {
     status(response.status(), response.extensions().get::<hyper::ext::ReasonPhrase>().map(AsRef::as_ref), out);
-    let mut field = |name: &HeaderName, text: &[u8]| {
-        out.extend_from_slice(name.as_str().as_bytes());
-        value(text, out);
-    };
     let is_empty = response.status() == StatusCode::NO_CONTENT;
     let headers = response.headers();
     for (name, text) in headers {
         if !(is_empty && *name == header::CONTENT_LENGTH) {
-            field(name, text.as_bytes());
+            field(name, text.as_bytes(), out);
         }
     }
     let length = response.body().size_hint().exact();
-    let is_bodiless = is_empty || *method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED;
+    let is_bodiless = is_bodiless(response.status(), method);
     if let Some(length) = length
         && !is_bodiless
         && !headers.contains_key(header::CONTENT_LENGTH)
     {
-        field(&header::CONTENT_LENGTH, length.to_string().as_bytes());
+        field(&header::CONTENT_LENGTH, length.to_string().as_bytes(), out);
     }
     let is_chunked = length.is_none() && !is_bodiless;
     end(is_chunked, is_last, headers.contains_key(header::DATE), out);
@@ -84,15 +91,11 @@ pub(super) fn head<B: Body>(response: &Response<B>, method: &Method, is_last: bo
 pub(super) fn chunk(data: &[u8], out: &mut Vec<u8>) {
     // A chunk of no size would be the last one.
     if !data.is_empty() {
-        chunk_size(data.len(), out);
+        // Into memory, which does not fail.
+        let _written = write!(out, "{:x}\r\n", data.len());
         out.extend_from_slice(data);
         out.extend_from_slice(b"\r\n");
     }
-}
-
-fn chunk_size(size: usize, out: &mut Vec<u8>) {
-    // Into memory, which does not fail.
-    let _written = write!(out, "{size:x}\r\n");
 }
 
 /// The present second as a date; written once a second.

@@ -16,7 +16,7 @@ const MOST: usize = 64 * 1024;
 
 /// Where a body ends.
 #[derive(Debug)]
-pub(in crate::server) enum Framing {
+pub(super) enum Framing {
     /// After so many more bytes.
     Length(u64),
     /// Where its chunks say.
@@ -28,6 +28,11 @@ pub(in crate::server) enum Framing {
 impl Framing {
     pub(super) fn chunked() -> Self {
         Self::Chunked(Box::default())
+    }
+
+    /// Whether a visitor of HTTP/1.1 gets it in chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        !matches!(self, Self::Length(_))
     }
 }
 

@@ -36,10 +36,6 @@ pub(in crate::server) fn request_head(method: &Method, path: &str, headers: &Hea
     begin(method, path, added, &mut out);
     let listed: Vec<&str> = headers::listed(headers).collect();
     let mut cookies = false;
-    let mut put = |name: &HeaderName, value: &[u8]| {
-        out.extend_from_slice(name.as_str().as_bytes());
-        encode::value(value, &mut out);
-    };
     for (name, value) in headers {
         if !headers::is_for_app(name.as_str()) || listed.iter().any(|listed| name.as_str().eq_ignore_ascii_case(listed)) {
             continue;
@@ -48,11 +44,11 @@ pub(in crate::server) fn request_head(method: &Method, path: &str, headers: &Hea
             // One field of all: only HTTP/2 allows several (RFC 9113, 8.2.3).
             if !std::mem::replace(&mut cookies, true) {
                 let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
-                put(name, &crumbs.join(&b"; "[..]));
+                encode::field(name, &crumbs.join(&b"; "[..]), &mut out);
             }
             continue;
         }
-        put(name, value.as_bytes());
+        encode::field(name, value.as_bytes(), &mut out);
     }
     end(added, headers::takes_trailers(headers), &mut out);
     out
@@ -74,8 +70,7 @@ pub(in crate::server) fn end(added: &Added<'_>, takes_trailers: bool, out: &mut 
         (X_FORWARDED_PROTO, added.scheme.as_bytes()),
     ];
     for (name, value) in ours {
-        out.extend_from_slice(name.as_str().as_bytes());
-        encode::value(value, out);
+        encode::field(&name, value, out);
     }
     out.extend_from_slice(if takes_trailers { b"connection: te\r\nte: trailers\r\n\r\n" } else { b"\r\n" });
 }
@@ -167,9 +162,8 @@ impl Head {
             out.truncate(begin);
             return Ok(None);
         }
-        let (framing, keep_alive) = meant.framing(self.is_http_10, is_bodiless(self.status, method))?;
-        let is_chunked = !matches!(framing, Framing::Length(_));
-        encode::end(is_chunked, is_last, dated, out);
+        let (framing, keep_alive) = meant.framing(self.is_http_10, encode::is_bodiless(self.status, method))?;
+        encode::end(framing.is_chunked(), is_last, dated, out);
         Ok(Some((framing, keep_alive)))
     }
 
@@ -203,7 +197,7 @@ impl Head {
         for name in listed {
             headers.remove(name);
         }
-        let (framing, keep_alive) = meant.framing(is_http_10, is_bodiless(status, method))?;
+        let (framing, keep_alive) = meant.framing(is_http_10, encode::is_bodiless(status, method))?;
         let mut response = Response::new(ClientBody::new(client, framing, keep_alive));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -214,11 +208,6 @@ impl Head {
         }
         Ok(response)
     }
-}
-
-/// Whether a response has no body, whatever its head says (RFC 9112, 6.3).
-fn is_bodiless(status: StatusCode, method: &Method) -> bool {
-    *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 /// What a head says about its body and its connection.

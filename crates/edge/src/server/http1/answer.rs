@@ -15,7 +15,7 @@ use super::visitor::Visitor;
 use crate::app::Lease;
 use crate::pages::Page;
 use crate::server::access::Record;
-use crate::server::client::{ClientBody, ClientError, Received, Written};
+use crate::server::client::{ClientBody, Received, Written};
 use crate::server::connection::Connection;
 use crate::server::encode;
 use crate::server::response::{self, VisitorBody};
@@ -58,17 +58,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
             }),
             Err(error) => Err(error),
         };
-        match written {
-            Ok((mut response, is_chunked)) => {
-                *response.status_mut() = status;
-                self.body(response, is_chunked, lease, record).await
-            }
-            Err(ClientError::Gibberish | ClientError::Broken | ClientError::Closed { .. }) => {
-                drop(lease);
-                self.out.clear();
-                self.page(&Page::gibberish(app), record).await
-            }
-        }
+        let Ok((mut response, is_chunked)) = written else {
+            drop(lease);
+            self.out.clear();
+            return self.page(&Page::gibberish(app), record).await;
+        };
+        *response.status_mut() = status;
+        self.body(response, is_chunked, lease, record).await
     }
 
     /// A page of the edge's own.

@@ -2,7 +2,6 @@
 //! whether it is a request at all.
 
 use std::mem::MaybeUninit;
-use std::time::{Duration, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Version, header};
@@ -11,8 +10,8 @@ use httparse::{Header, ParserConfig, Request, Status};
 use crate::AccessRecord;
 use crate::server::client::{self, Added};
 use crate::server::connection::Connection;
-use crate::server::encode;
 use crate::server::headers::{is_for_app, tokens_in};
+use crate::server::{access, encode};
 
 /// Fields that a usual request may have.
 const FIELDS: usize = 64;
@@ -143,20 +142,10 @@ impl Head<'_, '_> {
     /// What the access log wants to know of it.
     pub(super) fn noted(&self, connection: &Connection, host: &HeaderValue) -> AccessRecord {
         AccessRecord {
-            at: SystemTime::UNIX_EPOCH,
-            app: None,
             host: Some(host.clone()),
-            method: self.method.clone(),
             path: PathAndQuery::try_from(self.target).ok(),
-            version: Version::HTTP_11,
-            peer: connection.peer,
             agent: self.field(&header::USER_AGENT).and_then(|value| HeaderValue::from_bytes(value).ok()),
-            status: None,
-            upstream: None,
-            received: 0,
-            sent: 0,
-            took: Duration::ZERO,
-            waited: Duration::ZERO,
+            ..access::begun(connection, self.method.clone(), Version::HTTP_11)
         }
     }
 
