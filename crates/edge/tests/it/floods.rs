@@ -145,18 +145,42 @@ async fn empty_pieces_of_a_body_end_the_connection() {
     assert!(calmed(code), "{code:?}");
 }
 
-/// A body in pieces of one byte that nobody reads: each would be kept with far more than a byte.
+/// A body in pieces of one byte that nobody reads, since its app has no instance yet: each would be kept with far more than a byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn small_pieces_of_a_body_end_the_connection() {
     let (world, _) = counting().await;
+    world.app("asleep");
     let mut begun = false;
     let code = flood(&world, |_| {
-        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "calm.localhost", "/slow", &[]));
+        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "asleep.localhost", "/", &[]));
         let small = frame(DATA, 0, 1, b"x");
         if std::mem::replace(&mut begun, true) { small } else { [head, small].concat() }
     })
     .await;
     assert!(calmed(code), "{code:?}");
+    assert!(Raw::open(&world, "calm.localhost").await.is_alive(1).await, "others are served");
+}
+
+/// Where the app takes such a body as fast as it comes, nothing is kept, and nobody is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_pieces_that_are_read_all_arrive() {
+    let world = World::new();
+    world
+        .serving("eager", |request| async move {
+            let body = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+            Response::new(full(body.len().to_string()))
+        })
+        .await;
+    let mut raw = Raw::open(&world, "eager.localhost").await;
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &request("POST", "eager.localhost", "/", &[]))).await;
+    for _ in 0..400 {
+        raw.send(&frame(DATA, 0, 1, b"x").repeat(50)).await;
+        // What was sent is read before more comes, as an app reads that has the time.
+        raw.settle().await;
+    }
+    raw.send(&frame(DATA, END_STREAM, 1, b"")).await;
+    assert_eq!(raw.status(1).await, Some(200));
+    assert_eq!(raw.next().await, Event::Data(1, "20000".len(), true));
 }
 
 /// A field of 4 KB in the table, named again and again in one byte each: 60 MB of header in 16 KB of frame.
