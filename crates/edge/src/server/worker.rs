@@ -26,29 +26,35 @@ pub(super) struct Worker {
 }
 
 /// Serves until told to stop, or until the edge is dropped.
-pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, sockets: Sockets, mut stop: watch::Receiver<Option<Ending>>) {
+pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, sockets: Sockets, stop: watch::Receiver<Option<Ending>>) {
     let local = LocalSet::new();
     let worker = Rc::new(Worker { pool: Pool::new(shared.limits.clone()), shared, drain: Rc::default() });
-    local.block_on(runtime, async {
-        let accepting = match accepting(&worker, sockets) {
-            Ok(accepting) => accepting,
-            Err(error) => return tracing::error!(%error, "a thread of the edge can't listen"),
+    // As a task, since what the set itself waits for is polled whenever any of its tasks has something to do.
+    let serving = local.spawn_local(serve(worker, sockets, stop));
+    if local.block_on(runtime, serving).is_err() {
+        tracing::error!("a thread of the edge panicked");
+    }
+}
+
+async fn serve(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::Receiver<Option<Ending>>) {
+    let accepting = match accepting(&worker, sockets) {
+        Ok(accepting) => accepting,
+        Err(error) => return tracing::error!(%error, "a thread of the edge can't listen"),
+    };
+    let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+    let mut told = stop.changed().await;
+    // The listeners close before the connections end: who comes now is refused, or another process's, rather than dropped.
+    for task in accepting {
+        task.abort();
+    }
+    while told.is_ok() {
+        let ending = *stop.borrow_and_update();
+        told = tokio::select! {
+            () = end(&worker.drain, ending) => break,
+            told = stop.changed() => told,
         };
-        let sweeping = spawn_local(sweep(Rc::clone(&worker)));
-        let mut told = stop.changed().await;
-        // The listeners close before the connections end: who comes now is refused, or another process's, rather than dropped.
-        for task in accepting {
-            task.abort();
-        }
-        while told.is_ok() {
-            let ending = *stop.borrow_and_update();
-            told = tokio::select! {
-                () = end(&worker.drain, ending) => break,
-                told = stop.changed() => told,
-            };
-        }
-        sweeping.abort();
-    });
+    }
+    sweeping.abort();
 }
 
 async fn end(drain: &Drain, ending: Option<Ending>) {
