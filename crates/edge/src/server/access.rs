@@ -118,12 +118,11 @@ impl Drop for Record {
 pub(super) fn noted(connection: &Connection, request: &Request<Incoming>) -> AccessRecord {
     let header = |name| request.headers().get(name).cloned();
     let authority = || request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
-    let record = begun(connection, request.method().clone(), request.version());
     AccessRecord {
         host: header(header::HOST).or_else(authority),
         path: request.uri().path_and_query().cloned(),
         agent: header(header::USER_AGENT),
-        ..record
+        ..begun(connection, request.method().clone(), request.version())
     }
 }
 

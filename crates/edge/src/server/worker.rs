@@ -31,8 +31,9 @@ pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, sockets: Sockets, stop
     let worker = Rc::new(Worker { pool: Pool::new(shared.limits.clone()), shared, drain: Rc::default() });
     // As a task, since what the set itself waits for is polled whenever any of its tasks has something to do.
     let serving = local.spawn_local(serve(worker, sockets, stop));
-    if local.block_on(runtime, serving).is_err() {
-        tracing::error!("a thread of the edge panicked");
+    if let Err(error) = local.block_on(runtime, serving) {
+        // It is not aborted. Who joins this thread says that it panicked.
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

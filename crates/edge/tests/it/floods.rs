@@ -38,6 +38,11 @@ async fn flood(world: &World, mut piece: impl FnMut(u32) -> Vec<u8>) -> Option<u
     raw.goaway().await
 }
 
+/// The same with a piece that belongs behind a head, which goes first.
+async fn flood_behind(world: &World, mut head: Vec<u8>, piece: &[u8]) -> Option<u32> {
+    flood(world, |_| [&std::mem::take(&mut head), piece].concat()).await
+}
+
 fn calmed(code: Option<u32>) -> bool {
     matches!(code, Some(PROTOCOL_ERROR | ENHANCE_YOUR_CALM))
 }
@@ -120,13 +125,8 @@ async fn some_resets_do_not() {
 async fn a_block_without_end_ends_the_connection() {
     let (world, seen) = counting().await;
     for piece in [Vec::new(), field(b"x-more", b"y"), field(b"x-large", &[b'y'; 8000])] {
-        let mut begun = false;
-        let code = flood(&world, |_| {
-            let head = frame(HEADERS, END_STREAM, 1, &request("GET", "calm.localhost", "/", &[]));
-            let more = frame(CONTINUATION, 0, 1, &piece);
-            if std::mem::replace(&mut begun, true) { more } else { [head, more].concat() }
-        })
-        .await;
+        let head = frame(HEADERS, END_STREAM, 1, &request("GET", "calm.localhost", "/", &[]));
+        let code = flood_behind(&world, head, &frame(CONTINUATION, 0, 1, &piece)).await;
         assert!(calmed(code), "{} bytes a piece: {code:?}", piece.len());
     }
     assert_eq!(seen.load(Ordering::SeqCst), 0);
@@ -135,13 +135,8 @@ async fn a_block_without_end_ends_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_pieces_of_a_body_end_the_connection() {
     let (world, _) = counting().await;
-    let mut begun = false;
-    let code = flood(&world, |_| {
-        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "calm.localhost", "/slow", &[]));
-        let empty = frame(DATA, 0, 1, b"");
-        if std::mem::replace(&mut begun, true) { empty } else { [head, empty].concat() }
-    })
-    .await;
+    let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "calm.localhost", "/slow", &[]));
+    let code = flood_behind(&world, head, &frame(DATA, 0, 1, b"")).await;
     assert!(calmed(code), "{code:?}");
 }
 
@@ -150,13 +145,8 @@ async fn empty_pieces_of_a_body_end_the_connection() {
 async fn small_pieces_of_a_body_end_the_connection() {
     let (world, _) = counting().await;
     world.app("asleep");
-    let mut begun = false;
-    let code = flood(&world, |_| {
-        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "asleep.localhost", "/", &[]));
-        let small = frame(DATA, 0, 1, b"x");
-        if std::mem::replace(&mut begun, true) { small } else { [head, small].concat() }
-    })
-    .await;
+    let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "asleep.localhost", "/", &[]));
+    let code = flood_behind(&world, head, &frame(DATA, 0, 1, b"x")).await;
     assert!(calmed(code), "{code:?}");
     assert!(Raw::open(&world, "calm.localhost").await.is_alive(1).await, "others are served");
 }
